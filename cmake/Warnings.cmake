@@ -1,0 +1,8 @@
+# Warnings and sanitizers for our own targets; d2c_warnings is linked by the functions of Targets.cmake.
+add_library(d2c_warnings INTERFACE)
+target_compile_options(d2c_warnings INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion)
+
+if(D2C_SANITIZE)
+  add_compile_options(-fsanitize=${D2C_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${D2C_SANITIZE})
+endif()
