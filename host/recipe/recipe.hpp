@@ -44,6 +44,7 @@ struct AdaptersSection {
 struct FunctionSection {
   std::string name;
   std::string plugin;
+  std::string stack = "chat";  ///< whose weights it reads: "chat", or "encoder" (see encoder.weights)
   Value options = Value::table();
 };
 
