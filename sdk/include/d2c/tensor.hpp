@@ -109,8 +109,8 @@ using Shape = std::vector<std::int64_t>;
 
 inline std::string to_string(std::span<const std::int64_t> shape) {
   std::string s = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) s += (i ? "," : "") + std::to_string(shape[i]);
-  return s + "]";
+  for (std::size_t i = 0; i < shape.size(); ++i) s.append(i ? "," : "").append(std::to_string(shape[i]));
+  return s.append("]");
 }
 
 /// Product of the dimensions, or nothing where one is negative or the product leaves 63 bits.
