@@ -1,0 +1,131 @@
+#include "host/executor/weight_stream.hpp"
+
+#include "host/executor/stopwatch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+namespace d2c::host {
+namespace {
+
+std::size_t to_size(std::int64_t n) { return static_cast<std::size_t>(n); }
+
+void grow(auto& buffer, std::int64_t size) {
+  if (buffer.size() < to_size(size)) buffer.resize(to_size(size));
+}
+
+std::uint64_t count_nonfinite(const float* values, std::size_t count) {
+  return static_cast<std::uint64_t>(std::count_if(values, values + count, [](float v) { return !std::isfinite(v); }));
+}
+
+/// Halves with all exponent bits set are NaN or infinite.
+std::uint64_t count_nonfinite(const std::uint16_t* halves, std::size_t count) {
+  return static_cast<std::uint64_t>(std::count_if(halves, halves + count, [](std::uint16_t h) { return (h & 0x7c00u) == 0x7c00u; }));
+}
+
+}  // namespace
+
+WeightStream::WeightStream(const PlannedWeight& weight, const Tiling& tiling) : weight_(weight), tiling_(tiling) {
+  if (weight.part != D2C_PART_FULL) {
+    factor_ = weight.merged->factor(weight.tensor, weight.part == D2C_PART_LORA_A ? D2C_FACTOR_A : D2C_FACTOR_B);
+    return;
+  }
+  if (weight.merged == nullptr) return;
+  merge_ = std::make_unique<MergeTask>(weight.merged->merger(), weight.tensor);
+  if ((weight.merged->target(weight.tensor)->flags & D2C_TARGET_PREPARE) != 0) observe_whole_weight();
+}
+
+void WeightStream::observe_whole_weight() {
+  std::vector<float> floats;
+  for (std::int64_t tile = 0; tile < tiling_.count(); ++tile) {
+    const std::int64_t first = tiling_.first_row(tile), rows = tiling_.real_rows(tile);
+    const std::int64_t count = rows * tiling_.columns();
+    grow(floats, count);
+    const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
+    numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count), floats.data());
+    merge_->observe(first, rows, floats.data());
+  }
+}
+
+void WeightStream::load_floats(std::int64_t first, std::int64_t rows, std::vector<float>& floats, StageTimes& times) const {
+  const std::int64_t count = rows * tiling_.columns();
+  {
+    const Stopwatch reading(times.read);
+    if (!factor_.empty()) {
+      std::copy_n(factor_.data() + first * tiling_.columns(), count, floats.data());
+    } else {
+      const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
+      numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count), floats.data());
+    }
+  }
+  if (merge_ == nullptr) return;
+  const Stopwatch merging(times.merge);
+  merge_->process(first, rows, floats.data());
+}
+
+numeric::RoundingStats WeightStream::load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch, StageTimes& times) const {
+  const std::int64_t count = rows * tiling_.columns();
+  const bool plain = factor_.empty() && merge_ == nullptr;
+  const DType stored = plain ? weight_.source->tensors()[weight_.source_tensor].type.dtype : DType::f32;
+  std::uint16_t* out = scratch.halves.data();
+  if (stored == DType::f32) {
+    grow(scratch.floats, tiling_.largest());
+    load_floats(first, rows, scratch.floats, times);
+    return numeric::float_to_half(scratch.floats.data(), to_size(count), out);
+  }
+  // 16-bit sources that nothing changes need no detour through fp32.
+  const Stopwatch reading(times.read);
+  const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
+  if (stored == DType::bf16) return numeric::bf16_to_half(static_cast<const std::uint16_t*>(view.data()), to_size(count), out);
+  std::memcpy(out, view.data(), to_size(count) * sizeof(std::uint16_t));
+  return {.nonfinite = count_nonfinite(out, to_size(count))};
+}
+
+WeightStream::Tile WeightStream::tile(std::int64_t index, Scratch& scratch, StageTimes& times) const {
+  const std::int64_t first = tiling_.first_row(index), rows = tiling_.real_rows(index);
+  const std::int64_t real = rows * tiling_.columns(), all = tiling_.rows(index) * tiling_.columns();
+  Tile result{};
+  if (weight_.layout.input_dtype == D2C_F16) {
+    grow(scratch.halves, tiling_.largest());
+    if (rows > 0) result.rounding = load_halves(first, rows, scratch, times);
+    std::fill(scratch.halves.begin() + real, scratch.halves.begin() + all, std::uint16_t{0});
+    result.data = scratch.halves.data();
+  } else {
+    grow(scratch.floats, tiling_.largest());
+    if (rows > 0) load_floats(first, rows, scratch.floats, times);
+    result.rounding.nonfinite = count_nonfinite(scratch.floats.data(), to_size(real));
+    std::fill(scratch.floats.begin() + real, scratch.floats.begin() + all, 0.0f);
+    result.data = scratch.floats.data();
+  }
+  check(result.rounding, first, rows);
+  return result;
+}
+
+void WeightStream::check(const numeric::RoundingStats& rounding, std::int64_t first, std::int64_t rows) const {
+  const auto where = [&] {
+    return "tensor '" + weight_.tensor + "', rows " + std::to_string(first) + ".." + std::to_string(first + rows - 1) + ": ";
+  };
+  if (rounding.nonfinite != 0)
+    fail_input(where() + std::to_string(rounding.nonfinite) + " values are NaN or infinite; the checkpoint or an adapter is damaged, fetch it again");
+  if (rounding.overflowed != 0)
+    fail_input(where() + std::to_string(rounding.overflowed) +
+               " values are beyond fp16's range of +-65504; an adapter weight may be too large, or the model needs graph.precision=\"fp32\" with quantize.plugin=\"none\"");
+}
+
+std::uint64_t WeightStream::working_bytes(const PlannedWeight& weight, const Tiling& tiling) {
+  const auto elements = static_cast<std::uint64_t>(tiling.largest());
+  const bool plain = weight.part == D2C_PART_FULL && weight.merged == nullptr;
+  const DType stored = weight.part == D2C_PART_FULL ? weight.source->tensors()[weight.source_tensor].type.dtype : DType::f32;
+  const bool floats = !plain || stored == DType::f32 || weight.layout.input_dtype == D2C_F32;
+  const std::uint64_t view = elements * static_cast<std::uint64_t>(bits_of(stored) / 8);
+  return view + (floats ? elements * 4 : 0) + (weight.layout.input_dtype == D2C_F16 ? elements * 2 : 0) +
+         tiling.largest_output() + weight.layout.scratch_bytes;
+}
+
+std::uint64_t WeightStream::open_bytes(const PlannedWeight& weight) {
+  const bool factor = weight.part != D2C_PART_FULL;
+  return weight.layout.job_bytes + (factor ? static_cast<std::uint64_t>(count_of(weight.shape)) * 4 : 0);
+}
+
+}  // namespace d2c::host
