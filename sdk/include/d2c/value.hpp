@@ -230,7 +230,8 @@ class Config {
     std::string list;
     for (const std::int64_t a : allowed) {
       if (a == v) return v;
-      list += (list.empty() ? "" : ",") + std::to_string(a);
+      if (!list.empty()) list += ',';
+      list += std::to_string(a);
     }
     fail_usage(std::string(key) + ": " + std::to_string(v) + " is not one of " + list);
   }

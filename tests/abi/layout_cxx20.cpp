@@ -1,0 +1,2 @@
+// The structs look the same to a C++20 compiler.
+#include "layout.h"
