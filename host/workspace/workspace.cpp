@@ -30,11 +30,23 @@ std::uint64_t bytes_on_disk(const fs::path& folder) {
   return total;
 }
 
+/// The lock file may have been removed, with its folder, by a run that ended between our open and our lock.
+bool still_there(const fs::path& file, int lock) {
+  struct stat on_disk {}, held {};
+  return stat(file.c_str(), &on_disk) == 0 && fstat(lock, &held) == 0 && on_disk.st_ino == held.st_ino;
+}
+
+/// The locked file in `folder`, which is made where it is missing.
 int take_lock(const fs::path& folder) {
   const fs::path file = folder / "lock";
+  if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) fail_system(folder, "cannot create");
   const int lock = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (lock < 0) fail_system(file, "cannot create");
-  if (flock(lock, LOCK_EX | LOCK_NB) == 0) return lock;
+  if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
+    if (still_there(file, lock)) return lock;
+    close(lock);
+    return take_lock(folder);
+  }
   const int reason = errno;
   close(lock);
   errno = reason;
@@ -59,7 +71,6 @@ Workspace::Workspace(fs::path output, bool force) : force_(force) {
   if (!force_ && fs::exists(fs::symlink_status(output_, ignored)))
     fail_usage(output_.string() + " exists; pass --force to replace it");
   folder_ = folder_of(output_);
-  if (mkdir(folder_.c_str(), 0755) != 0 && errno != EEXIST) fail_system(folder_, "cannot create");
   lock_ = take_lock(folder_);
 }
 

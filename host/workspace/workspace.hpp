@@ -20,6 +20,7 @@ class Workspace {
   [[nodiscard]] const std::filesystem::path& folder() const noexcept { return folder_; }
   /// Where the package is built.
   [[nodiscard]] std::filesystem::path package() const { return folder_ / "package"; }
+  [[nodiscard]] std::filesystem::path journal() const { return folder_ / "journal"; }
 
   /// Error(resource) where the output's file system has less than `bytes` free, beyond what the folder already holds.
   void require_space(std::uint64_t bytes) const;

@@ -1,0 +1,132 @@
+#include "host/convert/assembly.hpp"
+
+#include "host/graph/function_builder.hpp"
+
+#include <algorithm>
+
+namespace d2c::host {
+namespace {
+
+constexpr std::int64_t kDefaultContext = 2048;
+
+std::map<std::string, const AdapterStack*> stacks_of(const ModelInputs& inputs) {
+  std::map<std::string, const AdapterStack*> stacks;
+  for (const AdapterStack* stack : {inputs.chat.get(), inputs.encoder.get()})
+    if (stack != nullptr) stacks.emplace(stack->name(), stack);
+  return stacks;
+}
+
+std::vector<WeightTable::NamedSource> sources_of(const ModelInputs& inputs) {
+  std::vector<WeightTable::NamedSource> sources{{"model", inputs.model.get()}};
+  if (inputs.encoder_model) sources.push_back({"encoder", inputs.encoder_model.get()});
+  return sources;
+}
+
+/// Which weights a function reads, in the words of an emit request.
+struct WeightChoice {
+  std::uint32_t source = 0;
+  std::string stack = "chat";
+  std::vector<Delta> deltas;
+};
+
+WeightChoice choose_weights(const FunctionSection& section, const ModelInputs& inputs) {
+  WeightChoice choice;
+  if (section.stack != "encoder") return choice;
+  switch (inputs.encoder_weights) {
+    case EncoderWeights::shared: break;
+    case EncoderWeights::shared_with_adapter:
+      // The encoder's adapters belong on the base: base + encoder = chat weights + encoder - chat.
+      choice.deltas.push_back({"encoder", 1});
+      if (inputs.chat) choice.deltas.push_back({"chat", -1});
+      break;
+    case EncoderWeights::separate:
+      choice.source = inputs.encoder_model ? 1 : 0;
+      choice.stack = "encoder";
+      break;
+  }
+  return choice;
+}
+
+}  // namespace
+
+Assembly::Assembly(const Recipe& recipe, PluginRegistry& plugins) : inputs_(open_inputs(recipe, plugins)) {
+  resolve_settings(recipe);
+  quantization_ = std::make_unique<Quantization>(recipe, plugins);
+  table_ = std::make_unique<WeightTable>(sources_of(inputs_), stacks_of(inputs_), *quantization_,
+                                         precision_ == "fp32" ? DType::f32 : DType::f16,
+                                         recipe.combine.tied == "shared" ? TiedPolicy::shared : TiedPolicy::untie);
+  use(inputs_.model->plugin());
+  for (const AdapterStack* stack : {inputs_.chat.get(), inputs_.encoder.get()})
+    if (stack != nullptr) use(stack->merger().plugin());
+  Program program;
+  for (std::size_t i = 0; i < recipe.functions.size(); ++i) emit(recipe, plugins, recipe.functions[i], i, program);
+  quantization_->check_every_rule_matched();
+  lay_out(recipe, plugins, std::move(program));
+  collect_notes();
+}
+
+void Assembly::resolve_settings(const Recipe& recipe) {
+  Value graph = recipe.graph;
+  precision_ = graph.text_or("precision", "fp16");
+  if (graph.find("context") == nullptr)
+    graph.set("context", std::min(kDefaultContext, inputs_.model->config().int_or("max_position_embeddings", kDefaultContext)));
+  settings_.set("graph", std::move(graph));
+  settings_.set("encoder", recipe.encoder);
+}
+
+void Assembly::emit(const Recipe& recipe, PluginRegistry& plugins, const FunctionSection& section, std::size_t index,
+                    Program& program) {
+  const auto plugin = plugins.find(section.plugin);
+  const std::string where = "function[" + std::to_string(index) + "]";
+  const Value options = check_options(recipe, where, section.options, plugin->options(D2C_FUNCTION_EMITTER));
+  const auto emitter = plugins.create<d2c_function_emitter>(plugin, options);
+  use(*plugin);
+
+  const WeightChoice choice = choose_weights(section, inputs_);
+  std::vector<d2c_delta> deltas;
+  for (const Delta& delta : choice.deltas) deltas.push_back({delta.stack.c_str(), delta.sign});
+  const Source& source = choice.source == 0 ? *inputs_.model : *inputs_.encoder_model;
+  const ValueExport config(source.config()), settings(settings_);
+  const d2c_emit_request request{sizeof request,       section.name.c_str(), choice.source, static_cast<std::uint32_t>(deltas.size()),
+                                 choice.stack.c_str(), deltas.data(),        config.c(),    settings.c()};
+  const d2c_host& services = plugin->host();
+  FunctionBuilder builder(program, *table_, section.name,
+                          [&](d2c_code code, const char* message) { return services.fail(services.self, code, message); });
+  emitter.check(emitter->emit(emitter->self, &request, &builder.c()));
+  builder.finish();
+}
+
+void Assembly::lay_out(const Recipe& recipe, PluginRegistry& plugins, Program program) {
+  std::vector<d2c_weight> weights;
+  for (const auto& w : table_->weights()) {
+    weights.push_back({sizeof(d2c_weight), w->name.c_str(), w->key.c_str(), w->expanded.c(), &w->layout});
+    if (!w->dense()) use(w->quantizer->quantizer.plugin());
+  }
+  view_ = std::make_unique<ProgramView>(std::move(program), weights, recipe.functions.front().name,
+                                        recipe.target.text_or("deployment", "iOS18"));
+  const auto plugin = plugins.find(recipe.output.writer);
+  use(*plugin);
+  const Value options = check_options(recipe, "output", recipe.output.options, plugin->options(D2C_PACKAGE_WRITER));
+  writer_ = std::make_unique<Handle<d2c_package_writer>>(plugins.create<d2c_package_writer>(plugin, options));
+  writer_->check((*writer_)->plan((*writer_)->self, &view_->c(), &weight_bytes_));
+}
+
+void Assembly::collect_notes() {
+  for (const auto& w : weights())
+    if (w->layout.padded_rows > w->rows())
+      notes_.push_back(w->tensor + ": " + std::to_string(w->rows()) + " rows padded to " + std::to_string(w->layout.padded_rows) +
+                       " for " + w->layout.label + "; the extra rows are sliced off in the graph");
+  for (const AdapterStack* stack : {inputs_.chat.get(), inputs_.encoder.get()}) {
+    if (stack == nullptr) continue;
+    const auto unused = table_->unused_targets(*stack);
+    if (!unused.empty())
+      notes_.push_back("stack " + stack->name() + ": no function reads " + std::to_string(unused.size()) +
+                       " of the tensors its adapters change, " + unused.front() + " the first");
+  }
+}
+
+void Assembly::use(const Plugin& plugin) {
+  if (std::find(used_plugins_.begin(), used_plugins_.end(), &plugin) == used_plugins_.end()) used_plugins_.push_back(&plugin);
+}
+
+}  // namespace d2c::host

@@ -1,0 +1,167 @@
+#include "host/convert/conversion.hpp"
+
+#include "host/convert/assembly.hpp"
+#include "host/convert/progress_record.hpp"
+#include "host/convert/provenance.hpp"
+#include "host/convert/report.hpp"
+#include "host/convert/unit_digests.hpp"
+#include "host/executor/executor.hpp"
+#include "host/log/log.hpp"
+#include "host/stop/stop.hpp"
+#include "host/workspace/platform.hpp"
+#include "host/workspace/workspace.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
+namespace d2c::host {
+namespace {
+
+unsigned worker_count(const RunOptions& options) {
+  return options.threads != 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
+}
+
+Value memory_value(const MemoryPlan& plan) {
+  Value v = Value::table();
+  v.set("bytes", plan.bytes);
+  v.set("threads", plan.threads);
+  return v;
+}
+
+Value time_value(const StageTimes& times, double seconds, unsigned threads) {
+  Value v = Value::table();
+  v.set("read", times.read);
+  v.set("merge", times.merge);
+  v.set("quantize", times.quantize);
+  v.set("write", times.write);
+  v.set("idle", std::max(0.0, seconds * threads - times.read - times.merge - times.quantize - times.write));
+  return v;
+}
+
+/// The model file, manifest and attachments beside the weights; graphs are small, tokenizers a few megabytes.
+constexpr std::uint64_t kPackageOverhead = std::uint64_t{64} << 20;
+
+}  // namespace
+
+struct Conversion::Impl {
+  Recipe recipe;
+  Assembly assembly;
+
+  Impl(const Recipe& r, PluginRegistry& plugins) : recipe(r), assembly(recipe, plugins) {}
+
+  [[nodiscard]] MemoryPlan memory(const RunOptions& options) const {
+    return plan_memory(assembly.weights(), worker_count(options), options.max_memory, platform::resident_bytes());
+  }
+  StageTimes produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace, Provenance& provenance,
+                     std::vector<WeightResult>& results, Progress& progress) const;
+  void finish(const Provenance& provenance) const;
+};
+
+/// Hands the writer everything but the weights.
+void Conversion::Impl::finish(const Provenance& provenance) const {
+  const auto metadata = package_metadata(recipe, assembly);
+  std::vector<d2c_entry> entries;
+  for (const auto& [key, value] : metadata) entries.push_back({key.c_str(), value.c_str()});
+  const std::vector<Asset> files = provenance.attachments();
+  std::vector<d2c_attachment> attachments;
+  for (const Asset& file : files) attachments.push_back({file.name.c_str(), file.data.data(), file.data.size()});
+  const std::string description = recipe.name + " converted by dolphin2coreml";
+  const d2c_package_info info{sizeof info,      description.c_str(), "dolphin2coreml",   "", D2C_SDK_VERSION, entries.data(),
+                              entries.size(), attachments.data(),  attachments.size()};
+  const auto& writer = assembly.writer();
+  writer.check(writer->finish(writer->self, &info));
+}
+
+Conversion::Conversion(const Recipe& recipe, PluginRegistry& plugins) : impl_(std::make_unique<Impl>(recipe, plugins)) {}
+Conversion::~Conversion() = default;
+
+Value Conversion::plan(const RunOptions& options) const {
+  Value report = describe(impl_->recipe, impl_->assembly);
+  report.set("memory", memory_value(impl_->memory(options)));
+  report.set("disk_bytes", impl_->assembly.weight_bytes() + kPackageOverhead);
+  report.set("bytes_read", platform::bytes_read());
+  return report;
+}
+
+namespace {
+
+/// An interruption or a passing failure is worth continuing from; anything else would only fail again.
+bool passes(const Error& e) {
+  return e.code() == Code::interrupted || e.code() == Code::resource || e.code() == Code::network;
+}
+
+/// Gives the package's folder to this run: emptied, unless an earlier run's work in it is wanted.
+void prepare_package(const Workspace& workspace, bool resume) {
+  if (!resume) std::filesystem::remove_all(workspace.package());
+  if (!resume) std::filesystem::remove(workspace.journal());
+  std::filesystem::create_directory(workspace.package());
+}
+
+std::uint64_t work_bytes(const Assembly& assembly) {
+  std::uint64_t total = 0;
+  for (const auto& w : assembly.weights()) total += static_cast<std::uint64_t>(count_of(w->shape)) * 2;
+  return total;
+}
+
+}  // namespace
+
+/// Completes the package in the workspace. On a failure worth continuing from, the workspace stays.
+StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace, Provenance& provenance,
+                                     std::vector<WeightResult>& results, Progress& progress) const {
+  prepare_package(workspace, options.resume);
+  const auto& writer = assembly.writer();
+  writer.check(writer->begin(writer->self, workspace.package().c_str()));
+  ProgressRecord record(workspace.journal(), assembly, unit_digests(recipe, assembly), results);
+  if (record.resumed() > 0)
+    log::info("resuming: " + std::to_string(record.resumed()) + " of " + std::to_string(results.size()) + " weights are finished already");
+  progress.begin("convert", work_bytes(assembly), assembly.weights().size());
+  const auto hashing = provenance.work();
+  Executor executor(assembly.weights(), writer, [&](std::size_t weight, const WeightResult& r) { record.add(weight, r); });
+  try {
+    executor.run(memory, results, hashing, progress);
+    provenance.check_unchanged();
+    finish(provenance);
+    stop::throw_if_requested();
+  } catch (const Error& e) {
+    progress.end();
+    if (!options.resume || !passes(e)) throw;
+    record.flush();
+    if (record.recorded() == 0) throw;
+    workspace.keep();
+    throw Error(e.code(), std::string(e.what()) + "; " + std::to_string(record.recorded()) + " of " + std::to_string(results.size()) +
+                              " weights are kept in " + workspace.folder().string() +
+                              ": the same command continues there, 'dolphin2coreml clean' removes it");
+  }
+  progress.end();
+  return executor.times();
+}
+
+Value Conversion::run(const RunOptions& options, Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  const Assembly& assembly = impl_->assembly;
+  const std::filesystem::path output = options.output.empty() ? std::filesystem::path(impl_->recipe.output.path) : options.output;
+  if (output.empty()) fail_usage("no output: pass -o, or set output.path in the recipe");
+  const MemoryPlan memory = impl_->memory(options);
+  if (memory.threads < worker_count(options))
+    log::warn("--max-memory leaves room for " + std::to_string(memory.threads) + " of " + std::to_string(worker_count(options)) + " workers");
+
+  Workspace workspace(output, options.force);
+  workspace.require_space(assembly.weight_bytes() + kPackageOverhead);
+  Provenance provenance(impl_->recipe, assembly);
+  std::vector<WeightResult> results(assembly.weights().size());
+  const StageTimes times = impl_->produce(options, memory, workspace, provenance, results, progress);
+  workspace.publish();
+
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  Value report = describe(impl_->recipe, assembly);
+  add_results(report, assembly, results);
+  report.set("package", std::filesystem::absolute(output).lexically_normal().string());
+  report.set("seconds", seconds);
+  report.set("time", time_value(times, seconds, memory.threads));
+  report.set("memory", memory_value(memory));
+  report.set("peak_memory", platform::peak_resident_bytes());
+  return report;
+}
+
+}  // namespace d2c::host

@@ -1,0 +1,194 @@
+#include "host/convert/report.hpp"
+
+#include "libs/json/json.hpp"
+
+#include <map>
+
+namespace d2c::host {
+namespace {
+
+Value shape_value(const Shape& shape) {
+  Value list = Value::list();
+  for (const std::int64_t d : shape) list.push_back(d);
+  return list;
+}
+
+Value feature(const GraphNode& node) {
+  Value v = Value::table();
+  v.set("name", node.name);
+  v.set("type", node.type.text());
+  return v;
+}
+
+Value describe_function(const GraphFunction& function) {
+  Value inputs = Value::list(), states = Value::list(), outputs = Value::list();
+  for (const GraphNode& node : function.nodes) {
+    if (node.kind == D2C_NODE_INPUT) inputs.push_back(feature(node));
+    if (node.kind == D2C_NODE_STATE) states.push_back(feature(node));
+  }
+  for (const d2c_value_id id : function.outputs) outputs.push_back(feature(function.nodes[id]));
+  Value v = Value::table();
+  v.set("name", function.name);
+  v.set("inputs", std::move(inputs));
+  v.set("states", std::move(states));
+  v.set("outputs", std::move(outputs));
+  v.set("ops", function.ops.size());
+  return v;
+}
+
+Value describe_weight(const PlannedWeight& w) {
+  Value v = Value::table();
+  v.set("key", w.key);
+  v.set("name", w.name);
+  v.set("tensor", w.tensor);
+  v.set("role", w.role);
+  v.set("shape", shape_value(w.shape));
+  v.set("padded_rows", w.layout.padded_rows - w.rows());
+  v.set("scheme", w.layout.label);
+  v.set("bits", w.layout.bits);
+  v.set("bytes", w.bytes());
+  return v;
+}
+
+struct RoleTotals {
+  std::int64_t tensors = 0, elements = 0;
+  std::uint64_t bytes = 0;
+};
+
+double bits_per_weight(std::uint64_t bytes, std::int64_t elements) {
+  return elements == 0 ? 0 : static_cast<double>(bytes) * 8 / static_cast<double>(elements);
+}
+
+/// One line per role and scheme.
+Value describe_roles(const Assembly& assembly) {
+  std::map<std::pair<std::string, std::string>, RoleTotals> totals;
+  for (const auto& w : assembly.weights()) {
+    RoleTotals& t = totals[{w->role, w->layout.label}];
+    ++t.tensors;
+    t.elements += count_of(w->shape);
+    t.bytes += w->bytes();
+  }
+  Value roles = Value::list();
+  for (const auto& [key, t] : totals) {
+    Value v = Value::table();
+    v.set("role", key.first);
+    v.set("scheme", key.second);
+    v.set("tensors", t.tensors);
+    v.set("elements", t.elements);
+    v.set("bytes", t.bytes);
+    v.set("bits_per_weight", bits_per_weight(t.bytes, t.elements));
+    roles.push_back(std::move(v));
+  }
+  return roles;
+}
+
+Value text_list(const std::vector<std::string>& texts) {
+  Value list = Value::list();
+  for (const std::string& t : texts) list.push_back(t);
+  return list;
+}
+
+std::vector<std::string> adapter_summaries(const Assembly& assembly) {
+  std::vector<std::string> summaries;
+  for (const AdapterStack* stack : {assembly.inputs().chat.get(), assembly.inputs().encoder.get()})
+    if (stack != nullptr) summaries.push_back(stack->name() + ": " + stack->summary());
+  return summaries;
+}
+
+const char* name_of(EncoderWeights weights) {
+  switch (weights) {
+    case EncoderWeights::shared: return "shared";
+    case EncoderWeights::shared_with_adapter: return "shared+adapter";
+    default: return "separate";
+  }
+}
+
+Value rounding_value(const numeric::RoundingStats& r) {
+  Value v = Value::table();
+  v.set("underflowed", r.underflowed);
+  v.set("subnormal", r.subnormal);
+  return v;
+}
+
+}  // namespace
+
+Value describe(const Recipe& recipe, const Assembly& assembly) {
+  Value functions = Value::list(), weights = Value::list();
+  for (const GraphFunction& f : assembly.program().functions()) functions.push_back(describe_function(f));
+  std::int64_t elements = 0;
+  std::uint64_t bytes = 0;
+  for (const auto& w : assembly.weights()) {
+    weights.push_back(describe_weight(*w));
+    elements += count_of(w->shape);
+    bytes += w->bytes();
+  }
+  Value report = Value::table();
+  report.set("recipe", recipe.name);
+  report.set("model", recipe.model.source);
+  report.set("source_plugin", assembly.inputs().model->plugin().name());
+  report.set("functions", std::move(functions));
+  report.set("roles", describe_roles(assembly));
+  report.set("weight_bytes", assembly.weight_bytes());
+  report.set("elements", elements);
+  report.set("bits_per_weight", bits_per_weight(bytes, elements));
+  report.set("encoder_weights", name_of(assembly.inputs().encoder_weights));
+  report.set("adapters", text_list(adapter_summaries(assembly)));
+  report.set("notes", text_list(assembly.notes()));
+  report.set("weights", std::move(weights));
+  return report;
+}
+
+void add_results(Value& report, const Assembly& assembly, std::span<const WeightResult> results) {
+  auto& weights = report.find("weights")->items();
+  numeric::RoundingStats rounding;
+  double error = 0, sum = 0;
+  std::int64_t groups = 0, certified = 0;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    const WeightResult& r = results[i];
+    rounding += r.rounding;
+    if (r.rounding.underflowed != 0) weights[i].set("underflowed", r.rounding.underflowed);
+    if (assembly.weights()[i]->dense()) continue;
+    weights[i].set("squared_error", r.stats.squared_error);
+    weights[i].set("relative_error", r.stats.squared_sum > 0 ? r.stats.squared_error / r.stats.squared_sum : 0.0);
+    weights[i].set("max_error", r.stats.max_error);
+    weights[i].set("groups", r.stats.groups);
+    weights[i].set("groups_certified", r.stats.groups_certified);
+    weights[i].set("distinct_values", r.stats.distinct_values);
+    error += r.stats.squared_error;
+    sum += r.stats.squared_sum;
+    groups += r.stats.groups;
+    certified += r.stats.groups_certified;
+  }
+  Value quantization = Value::table();
+  quantization.set("squared_error", error);
+  quantization.set("relative_error", sum > 0 ? error / sum : 0.0);
+  quantization.set("groups", groups);
+  quantization.set("groups_certified", certified);
+  report.set("quantization", std::move(quantization));
+  report.set("rounding", rounding_value(rounding));
+}
+
+std::map<std::string, std::string> package_metadata(const Recipe& recipe, const Assembly& assembly) {
+  std::map<std::string, std::string> metadata = assembly.program().metadata();
+  const auto set = [&](const char* key, Value value) {
+    Value versioned = Value::table();
+    versioned.set("version", 1);
+    for (auto& [name, member] : value.members()) versioned.set(name, std::move(member));
+    metadata[key] = json::dump(versioned);
+  };
+  Value tool = Value::table();
+  tool.set("name", "dolphin2coreml");
+  tool.set("release", D2C_SDK_VERSION);
+  tool.set("recipe", recipe.name);
+  set("d2c.tool", std::move(tool));
+  Value quantization = Value::table();
+  quantization.set("roles", describe_roles(assembly));
+  set("d2c.quantization", std::move(quantization));
+  Value adapters = Value::table();
+  adapters.set("stacks", text_list(adapter_summaries(assembly)));
+  adapters.set("encoder_weights", name_of(assembly.inputs().encoder_weights));
+  set("d2c.adapters", std::move(adapters));
+  return metadata;
+}
+
+}  // namespace d2c::host

@@ -1,0 +1,97 @@
+#include "host/convert/unit_digests.hpp"
+
+#include "libs/digest/sha256.hpp"
+#include "libs/json/json.hpp"
+
+#include <sys/stat.h>
+
+#include <map>
+
+namespace d2c::host {
+namespace {
+
+/// Digests of plugin libraries, each computed once.
+class PluginDigests {
+ public:
+  const std::string& of(const Plugin& plugin) {
+    std::string& digest = digests_[plugin.path().string()];
+    if (digest.empty()) digest = sha256_of_file(plugin.path().string());
+    return digest;
+  }
+
+ private:
+  std::map<std::string, std::string> digests_;
+};
+
+Value strings(const std::vector<std::string>& texts) {
+  Value list = Value::list();
+  for (const std::string& t : texts) list.push_back(t);
+  return list;
+}
+
+Value source_identity(const PlannedWeight& weight, PluginDigests& plugins) {
+  const TensorInfo& tensor = weight.source->tensors()[weight.source_tensor];
+  const std::vector<std::string> files = weight.source->files();
+  std::vector<std::string> identity{plugins.of(weight.source->plugin()), tensor.name, tensor.type.text()};
+  if (tensor.file < files.size()) identity.push_back(files[tensor.file] + " " + file_identity(files[tensor.file]));
+  return strings(identity);
+}
+
+Value stack_identity(const AdapterStack& stack, const Recipe& recipe, PluginDigests& plugins) {
+  std::vector<std::string> identity{plugins.of(stack.merger().plugin()), recipe.combine.combination, recipe.combine.tied,
+                                    json::dump(recipe.combine.options), stack.summary()};
+  for (const std::string& file : stack.files()) identity.push_back(file + " " + file_identity(file));
+  for (const AdapterSection& adapter : recipe.adapters)
+    if (adapter.stack == stack.name()) identity.push_back(json::dump(Value(adapter.weight)));
+  return strings(identity);
+}
+
+/// How and where the weight is stored.
+Value storage_identity(const PlannedWeight& weight, std::size_t index, const Assembly& assembly, PluginDigests& plugins) {
+  Value v = Value::list();
+  v.push_back(weight.layout.label);
+  if (!weight.dense()) {
+    v.push_back(plugins.of(weight.quantizer->quantizer.plugin()));
+    v.push_back(weight.quantizer->options);
+  }
+  const auto& writer = assembly.writer();
+  for (std::size_t p = 0; p < weight.layout.plane_count; ++p) {
+    d2c_blob blob{};
+    writer.check(writer->blob(writer->self, index, p, &blob));
+    v.push_back(TensorType::from_c(weight.layout.planes[p].type).text());
+    v.push_back(std::string(blob.file) + "@" + std::to_string(blob.offset));
+  }
+  return v;
+}
+
+}  // namespace
+
+std::string file_identity(const std::string& path) {
+  struct stat info {};
+  if (stat(path.c_str(), &info) != 0) return {};
+#if defined(__APPLE__)
+  const auto& time = info.st_mtimespec;
+#else
+  const auto& time = info.st_mtim;
+#endif
+  return std::to_string(info.st_size) + " " + std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec) + " " +
+         std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino);
+}
+
+std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& assembly) {
+  PluginDigests plugins;
+  std::vector<std::string> digests;
+  for (std::size_t i = 0; i < assembly.weights().size(); ++i) {
+    const PlannedWeight& w = *assembly.weights()[i];
+    Value identity = Value::table();
+    identity.set("key", w.key);
+    identity.set("storage", storage_identity(w, i, assembly, plugins));
+    if (w.source != nullptr) identity.set("source", source_identity(w, plugins));
+    if (w.source != nullptr) identity.set("model", recipe.model.options);
+    if (w.merged != nullptr) identity.set("stack", stack_identity(*w.merged, recipe, plugins));
+    digests.push_back(sha256_of(json::dump(identity)));
+  }
+  return digests;
+}
+
+}  // namespace d2c::host
