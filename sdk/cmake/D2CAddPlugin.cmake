@@ -1,8 +1,6 @@
 # d2c_add_plugin(NAME SOURCES a.cpp ... [LINK lib ...])
 #
-# Builds lib NAME as a plugin: a module named like the plugin, hidden symbols, one exported symbol, no undefined ones.
-
-set(D2C_PLUGIN_CMAKE_DIR "${CMAKE_CURRENT_LIST_DIR}")
+# Builds NAME as a plugin: a module named like the plugin, hidden symbols, one exported symbol, no undefined ones.
 
 function(d2c_add_plugin NAME)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SOURCES;LINK")
@@ -12,13 +10,14 @@ function(d2c_add_plugin NAME)
     PREFIX "" SUFFIX "${CMAKE_SHARED_LIBRARY_SUFFIX}"
     CXX_VISIBILITY_PRESET hidden C_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON)
   if(APPLE)
-    target_link_options(${NAME} PRIVATE "LINKER:-exported_symbols_list,${D2C_PLUGIN_CMAKE_DIR}/d2c_plugin.exports")
-    set_target_properties(${NAME} PROPERTIES LINK_DEPENDS "${D2C_PLUGIN_CMAKE_DIR}/d2c_plugin.exports")
+    set(exports "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/d2c_plugin.exports")
+    target_link_options(${NAME} PRIVATE "LINKER:-exported_symbols_list,${exports}")
   else()
-    target_link_options(${NAME} PRIVATE "LINKER:--version-script,${D2C_PLUGIN_CMAKE_DIR}/d2c_plugin.map")
-    set_target_properties(${NAME} PROPERTIES LINK_DEPENDS "${D2C_PLUGIN_CMAKE_DIR}/d2c_plugin.map")
+    set(exports "${CMAKE_CURRENT_FUNCTION_LIST_DIR}/d2c_plugin.map")
+    target_link_options(${NAME} PRIVATE "LINKER:--version-script,${exports}")
     if(NOT D2C_SANITIZE) # a sanitizer's runtime is in the program, not in the plugin
       target_link_options(${NAME} PRIVATE "LINKER:-z,defs")
     endif()
   endif()
+  set_target_properties(${NAME} PROPERTIES LINK_DEPENDS "${exports}")
 endfunction()

@@ -1,0 +1,56 @@
+"""The commands around convert, and what scripts rely on."""
+
+import json
+
+import pytest
+from conftest import MODELS, SMALL
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["plugins", "list"],
+        ["recipe", "show", "tiny"],
+        ["recipe", "schema"],
+        ["plan", "tiny"],
+    ],
+)
+def test_json_output_parses(d2c, arguments):
+    assert json.loads(d2c.ok(*arguments, "--json").stdout)
+
+
+def test_inspect_agrees_with_the_report(convert, d2c):
+    package = convert(MODELS / "gqa_bf16")
+    seen = d2c.report("inspect", package.path)
+    assert {f["name"] for f in seen["functions"]} == {"init", "decode", "encode"}
+    assert seen["weight_bytes"] == package.report["weight_bytes"] == package.weight_file_bytes()
+    assert "d2c.quantization" in seen["metadata"]
+
+
+def test_results_go_to_stdout_and_everything_else_to_stderr(d2c):
+    done = d2c.ok("convert", "--model", MODELS / "gqa_bf16", *SMALL, "-o", "out.mlpackage", "--json", "-v")
+    assert json.loads(done.stdout)["package"].endswith("out.mlpackage")
+
+
+def test_quiet_says_nothing_on_stderr(d2c):
+    assert d2c.ok("convert", "--model", MODELS / "gqa_bf16", *SMALL, "-o", "out.mlpackage", "-q").stderr == ""
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["--version"]])
+def test_help_and_version_exit_0(d2c, arguments):
+    assert d2c.ok(*arguments).stdout != ""
+
+
+def test_shorthand_flags_are_recipe_keys(d2c):
+    model = ["--model", MODELS / "gqa_bf16", *SMALL]
+    assert d2c.report("plan", *model, "--wbits", "6")["weights"] == (
+        d2c.report("plan", *model, "--set", "quantize.bits=6")["weights"])
+
+
+def test_every_bundled_plugin_loads(d2c):
+    plugins = d2c.report("plugins", "list")
+    plugins = plugins["plugins"] if isinstance(plugins, dict) else plugins
+    assert {p["name"] for p in plugins} >= {
+        "coreml_writer", "llama_decoder", "llm2vec_encode", "lora_unsloth", "quant_palettize4", "source_gguf",
+        "source_safetensors", "source_synthetic"}
+    assert [p for p in plugins if p.get("refusal")] == []
