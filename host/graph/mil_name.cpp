@@ -24,7 +24,7 @@ bool is_mil_name(std::string_view name) {
 std::string legal_mil_name(std::string_view hint) {
   std::string name(hint);
   std::ranges::replace_if(name, [](char c) { return !is_letter_or_digit(c); }, '_');
-  if (name.empty() || !is_letter(name[0]) || is_reserved(name)) name.insert(0, "_");
+  if (name.empty() || !is_letter(name[0]) || is_reserved(name)) name.insert(name.begin(), '_');
   return name;
 }
 

@@ -1,0 +1,59 @@
+#include "plugins/llama_decoder/kv_cache.hpp"
+
+namespace d2c::llama {
+namespace {
+
+std::int32_t narrow(std::int64_t v) { return static_cast<std::int32_t>(v); }
+
+}  // namespace
+
+KvCache::KvCache(Graph& graph, const LlamaConfig& config, const GraphSettings& settings)
+    : g_(graph), config_(config), settings_(settings) {
+  const auto state = [&](const char* name, std::int64_t rows) {
+    return g_.state(name, {DType::f16, {rows, config.kv_heads, settings.context, config.head_dim}});
+  };
+  if (settings.kv == KvLayout::packed) {
+    keys_ = values_ = state("kv_cache", 2 * config.layers);
+  } else {
+    keys_ = state("k_cache", config.layers);
+    values_ = state("v_cache", config.layers);
+  }
+}
+
+void KvCache::set_position(Node position, std::int64_t tokens) {
+  begin_ = position;
+  end_ = g_.op("add", "position_end", {{"x", position}, {"y", Constant::i32s({narrow(tokens)})}});
+}
+
+KeysValues KvCache::update(Blocks& blocks, std::int64_t layer, const KeysValues& fresh) {
+  const bool packed = settings_.kv == KvLayout::packed;
+  const std::string prefix = "model.layers." + std::to_string(layer) + ".cache.";
+  return {write_and_read(blocks, keys_, packed ? 2 * layer : layer, fresh.keys, prefix + "k"),
+          write_and_read(blocks, values_, packed ? 2 * layer + 1 : layer, fresh.values, prefix + "v")};
+}
+
+Node KvCache::write_and_read(Blocks& blocks, Node state, std::int64_t row, Node fresh, const std::string& name) {
+  const Node old = g_.op("read_state", name + "_before", {{"input", state}});
+  const Node updated = g_.op("slice_update", name + "_updated",
+                             {{"x", old},
+                              {"update", blocks.cast(fresh, DType::f16, name + "_fp16")},
+                              {"begin", corner(row, 0, begin_, 0, name + "_begin")},
+                              {"end", corner(row + 1, config_.kv_heads, end_, config_.head_dim, name + "_end")}});
+  g_.ops("write_state", name + "_write", {{"input", state}, {"data", updated}}, 0);
+  const Node all = g_.op("read_state", name + "_after", {{"input", state}});
+  const Node mine = g_.op("slice_by_size", name,
+                          {{"x", all},
+                           {"begin", Constant::i32s({narrow(row), 0, 0, 0})},
+                           {"size", Constant::i32s({1, narrow(config_.kv_heads), narrow(settings_.context),
+                                                    narrow(config_.head_dim)})}});
+  return blocks.cast(mine, settings_.precision, name + "_cast");
+}
+
+Node KvCache::corner(std::int64_t row, std::int64_t head, Node position, std::int64_t column, const std::string& name) {
+  const Node first = g_.constant(name + "_row", Constant::i32s({narrow(row), narrow(head)}));
+  const Node last = g_.constant(name + "_column", Constant::i32s({narrow(column)}));
+  return g_.op("concat", name,
+               {{"values", std::vector<Node>{first, position, last}}, {"axis", 0}, {"interleave", false}});
+}
+
+}  // namespace d2c::llama
