@@ -1,0 +1,96 @@
+#include "plugins/lora_unsloth/lora_unsloth.hpp"
+
+#include <d2c/error.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+
+namespace d2c::lora {
+namespace {
+
+std::vector<Adapter> open_adapters(const Value& list) {
+  if (list.items().empty()) fail_usage("adapters: the list is empty");
+  std::vector<Adapter> adapters;
+  for (const Value& entry : list.items()) {
+    const double weight = entry.real_or("weight", 1);
+    if (!std::isfinite(weight)) fail_usage("adapters: a weight must be a finite number");
+    adapters.emplace_back(entry.at("path").as_text(), weight);
+  }
+  return adapters;
+}
+
+void report_config(const Host& host, const Adapter& adapter) {
+  for (const std::string& warning : adapter.config().warnings) host.warn(warning);
+  const std::vector<std::string>& unknown = adapter.config().unknown_keys;
+  if (!unknown.empty())
+    host.info(adapter.directory() + ": unknown keys of the config are ignored, as PEFT does: " + enumerate(unknown));
+}
+
+std::string ranks_of(const AdapterConfig& config) {
+  double least = static_cast<double>(config.rank), most = least;
+  for (const PatternSetting& s : config.rank_pattern) {
+    least = std::min(least, s.value);
+    most = std::max(most, s.value);
+  }
+  const auto text = [](double rank) { return std::to_string(static_cast<std::int64_t>(rank)); };
+  return least == most ? text(least) : text(least) + ".." + text(most);
+}
+
+std::string describe(const Adapter& adapter) {
+  std::string text = adapter.name();
+  if (adapter.weight() != 1) {
+    char weight[32];
+    std::snprintf(weight, sizeof weight, " x %g", adapter.weight());
+    text += weight;
+  }
+  return text + " (" + (adapter.config().dora ? "DoRA, " : "") + "r=" + ranks_of(adapter.config()) + ")";
+}
+
+std::string describe(const std::vector<Adapter>& adapters, std::size_t tensors) {
+  std::string text;
+  for (const Adapter& a : adapters) text += (text.empty() ? "" : " + ") + describe(a);
+  return text + ", " + std::to_string(tensors) + " tensors";
+}
+
+int flags_of(const TensorChanges& changes) {
+  return (changes.low_rank() ? D2C_TARGET_LOW_RANK : 0) | (changes.needs_prepare() ? D2C_TARGET_PREPARE : 0);
+}
+
+}  // namespace
+
+LoraUnsloth::LoraUnsloth(const Host& host, const Config& config)
+    : combination_(parse_combination(config.get_or("combination", "sequential"))),
+      adapters_(open_adapters(config.value().at("adapters"))) {
+  for (const Adapter& adapter : adapters_) {
+    report_config(host, adapter);
+    const std::vector<std::string> files = adapter.files();
+    files_.insert(files_.end(), files.begin(), files.end());
+  }
+}
+
+void LoraUnsloth::bind(const BaseModel& base) {
+  changes_ = combine(adapters_, combination_, BaseIndex(base));
+  for (std::size_t i = 0; i < changes_.size(); ++i) {
+    by_tensor_.emplace(changes_[i].tensor, i);
+    targets_.push_back({changes_[i].tensor, static_cast<int>(changes_[i].rank()), flags_of(changes_[i])});
+  }
+  summary_ = describe(adapters_, changes_.size());
+}
+
+std::unique_ptr<MergeJob> LoraUnsloth::begin(const std::string& tensor) { return make_job(changes_of(tensor)); }
+
+Factor LoraUnsloth::factor(const std::string& tensor, d2c_factor_side side, bool with_values) const {
+  const TensorChanges& changes = changes_of(tensor);
+  if (!changes.low_rank())
+    fail_input(tensor + ": the adapters do more to it than adding low-rank matrices, so it has no factors");
+  return make_factor(changes, side, with_values);
+}
+
+const TensorChanges& LoraUnsloth::changes_of(const std::string& tensor) const {
+  const auto it = by_tensor_.find(tensor);
+  if (it == by_tensor_.end()) fail(Code::plugin, "no adapter of the stack changes '" + tensor + "'");
+  return changes_[it->second];
+}
+
+}  // namespace d2c::lora

@@ -1,0 +1,286 @@
+#include "plugins/lora_unsloth/merge.hpp"
+
+#include "plugins/lora_unsloth/low_rank_kernel.hpp"
+
+#include <d2c/error.hpp>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+namespace d2c::lora {
+namespace {
+
+struct RowTile {
+  std::int64_t first_row = 0;
+  std::int64_t rows = 0;
+  std::int64_t columns = 0;
+  std::span<float> weights;
+
+  [[nodiscard]] std::span<float> row(std::int64_t i) const {
+    return weights.subspan(static_cast<std::size_t>(i * columns), static_cast<std::size_t>(columns));
+  }
+};
+
+/// One change made ready: its factors are in memory as fp32. `apply` is thread-safe.
+class Step {
+ public:
+  virtual ~Step() = default;
+  virtual void observe(const RowTile& /*tile*/) {}
+  virtual void apply(const RowTile& tile) const = 0;
+};
+
+std::vector<float> transpose(const std::vector<float>& in, std::int64_t rows, std::int64_t columns) {
+  std::vector<float> out(in.size());
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j)
+      out[static_cast<std::size_t>(j * rows + i)] = in[static_cast<std::size_t>(i * columns + j)];
+  return out;
+}
+
+/// The sum of the terms, each scaled in fp32, in order.
+std::vector<float> sum_of(const std::vector<Term>& terms) {
+  std::vector<float> sum;
+  for (const Term& term : terms) {
+    std::vector<float> values = term.tensor.values();
+    const auto scale = static_cast<float>(term.scale);
+    for (float& v : values) v *= scale;
+    if (sum.empty()) sum = std::move(values);
+    else std::transform(sum.begin(), sum.end(), values.begin(), sum.begin(), std::plus<>());
+  }
+  return sum;
+}
+
+/// Row-major [rows of the side, columns of the side], whichever way it is stored.
+std::vector<float> factor_values(const LowRank& change, const std::vector<Term>& side) {
+  std::vector<float> values = sum_of(side);
+  const Shape& stored = side.front().tensor.shape();
+  return change.transposed ? transpose(values, stored[0], stored[1]) : values;
+}
+
+class LowRankStep final : public Step {
+ public:
+  explicit LowRankStep(const LowRank& change)
+      : rank_(change.rank), b_(factor_values(change, change.b)), a_(factor_values(change, change.a)) {}
+
+  void apply(const RowTile& tile) const override {
+    add_product(b_.data() + tile.first_row * rank_, a_.data(), tile.rows, rank_, tile.columns, tile.weights.data());
+  }
+
+ private:
+  std::int64_t rank_;
+  std::vector<float> b_;
+  std::vector<float> a_;
+};
+
+/// In double and in an order that does not depend on the instruction set; several sums let the compiler overlap them.
+double squared_norm(std::span<const float> row) {
+  constexpr std::size_t kSums = 8;
+  std::array<double, kSums> sums{};
+  std::size_t j = 0;
+  for (; j + kSums <= row.size(); j += kSums)
+    for (std::size_t lane = 0; lane < kSums; ++lane) sums[lane] += static_cast<double>(row[j + lane]) * row[j + lane];
+  for (; j < row.size(); ++j) sums[0] += static_cast<double>(row[j]) * row[j];
+  double total = 0;
+  for (const double s : sums) total += s;
+  return total;
+}
+
+/// A row of zeros stays zero instead of becoming NaN.
+float stretch(float length, double squared) {
+  constexpr double kLeastNorm = 1e-9;
+  return static_cast<float>(length / std::max(std::sqrt(squared), kLeastNorm));
+}
+
+class RowMagnitudeStep final : public Step {
+ public:
+  explicit RowMagnitudeStep(const RowMagnitude& change) : lengths_(change.lengths.values()) {}
+
+  void apply(const RowTile& tile) const override {
+    for (std::int64_t i = 0; i < tile.rows; ++i) {
+      const std::span<float> row = tile.row(i);
+      const float factor = stretch(lengths_[static_cast<std::size_t>(tile.first_row + i)], squared_norm(row));
+      for (float& w : row) w *= factor;
+    }
+  }
+
+ private:
+  std::vector<float> lengths_;
+};
+
+class ColumnMagnitudeStep final : public Step {
+ public:
+  ColumnMagnitudeStep(const ColumnMagnitude& change, std::string tensor, std::int64_t rows)
+      : lengths_(change.lengths.values()), squares_(lengths_.size()), tensor_(std::move(tensor)), rows_(rows) {}
+
+  void observe(const RowTile& tile) override {
+    if (tile.first_row != seen_) fail(Code::plugin, tensor_ + ": tiles were observed out of order");
+    for (std::int64_t i = 0; i < tile.rows; ++i) {
+      const std::span<float> row = tile.row(i);
+      for (std::size_t j = 0; j < row.size(); ++j) squares_[j] += static_cast<double>(row[j]) * row[j];
+    }
+    seen_ += tile.rows;
+    if (seen_ != rows_) return;
+    factors_.resize(lengths_.size());
+    std::transform(lengths_.begin(), lengths_.end(), squares_.begin(), factors_.begin(), stretch);
+  }
+
+  void apply(const RowTile& tile) const override {
+    if (factors_.empty()) fail(Code::plugin, tensor_ + ": the whole tensor has to be observed before it is merged");
+    for (std::int64_t i = 0; i < tile.rows; ++i) {
+      const std::span<float> row = tile.row(i);
+      std::transform(row.begin(), row.end(), factors_.begin(), row.begin(), std::multiplies<>());
+    }
+  }
+
+ private:
+  std::vector<float> lengths_;
+  std::vector<double> squares_;
+  std::vector<float> factors_;
+  std::string tensor_;
+  std::int64_t rows_;
+  std::int64_t seen_ = 0;
+};
+
+class ReplaceStep final : public Step {
+ public:
+  explicit ReplaceStep(Replace change) : values_(std::move(change.values)) {}
+
+  void apply(const RowTile& tile) const override { values_.read(tile.first_row * tile.columns, tile.weights); }
+
+ private:
+  StoredTensor values_;
+};
+
+class ReplaceRowsStep final : public Step {
+ public:
+  explicit ReplaceRowsStep(ReplaceRows change) : change_(std::move(change)) {}
+
+  void apply(const RowTile& tile) const override {
+    for (std::size_t i = 0; i < change_.rows.size(); ++i) {
+      const std::int64_t row = change_.rows[i] - tile.first_row;
+      if (row >= 0 && row < tile.rows) change_.values.read(static_cast<std::int64_t>(i) * tile.columns, tile.row(row));
+    }
+  }
+
+ private:
+  ReplaceRows change_;
+};
+
+class AddStep final : public Step {
+ public:
+  explicit AddStep(const Add& change) : values_(sum_of({change.term})) {}
+
+  void apply(const RowTile& tile) const override {
+    const float* first = values_.data() + tile.first_row * tile.columns;
+    std::transform(tile.weights.begin(), tile.weights.end(), first, tile.weights.begin(), std::plus<>());
+  }
+
+ private:
+  std::vector<float> values_;
+};
+
+std::unique_ptr<Step> make_step(const TensorChanges& owner, const Change& change) {
+  struct Maker {
+    const TensorChanges& owner;
+    std::unique_ptr<Step> operator()(const LowRank& c) const { return std::make_unique<LowRankStep>(c); }
+    std::unique_ptr<Step> operator()(const RowMagnitude& c) const { return std::make_unique<RowMagnitudeStep>(c); }
+    std::unique_ptr<Step> operator()(const ColumnMagnitude& c) const {
+      return std::make_unique<ColumnMagnitudeStep>(c, owner.tensor, rows_of(owner.shape));
+    }
+    std::unique_ptr<Step> operator()(const Replace& c) const { return std::make_unique<ReplaceStep>(c); }
+    std::unique_ptr<Step> operator()(const ReplaceRows& c) const { return std::make_unique<ReplaceRowsStep>(c); }
+    std::unique_ptr<Step> operator()(const Add& c) const { return std::make_unique<AddStep>(c); }
+  };
+  return std::visit(Maker{owner}, change);
+}
+
+class Job final : public MergeJob {
+ public:
+  explicit Job(const TensorChanges& changes)
+      : tensor_(changes.tensor), rows_(rows_of(changes.shape)), columns_(columns_of(changes.shape)) {
+    for (const Change& change : changes.changes) {
+      steps_.push_back(make_step(changes, change));
+      if (std::holds_alternative<ColumnMagnitude>(change)) observer_ = steps_.size() - 1;
+    }
+  }
+
+  void observe(std::int64_t first_row, std::int64_t rows, std::span<const float> weights) override {
+    if (observer_ == kNone) return;
+    std::vector<float> copy(weights.begin(), weights.end());
+    const RowTile tile = checked(first_row, rows, copy);
+    for (std::size_t i = 0; i < observer_; ++i) steps_[i]->apply(tile);
+    steps_[observer_]->observe(tile);
+  }
+
+  void process(std::int64_t first_row, std::int64_t rows, std::span<float> weights) override {
+    const RowTile tile = checked(first_row, rows, weights);
+    for (const auto& step : steps_) step->apply(tile);
+  }
+
+ private:
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+  [[nodiscard]] RowTile checked(std::int64_t first_row, std::int64_t rows, std::span<float> weights) const {
+    if (first_row < 0 || rows < 0 || first_row > rows_ - rows ||
+        static_cast<std::int64_t>(weights.size()) != rows * columns_) {
+      fail(Code::plugin, tensor_ + ": rows " + std::to_string(first_row) + " to " + std::to_string(first_row + rows) +
+                             " are no tile of " + std::to_string(rows_) + " rows by " + std::to_string(columns_));
+    }
+    return {first_row, rows, columns_, weights};
+  }
+
+  std::string tensor_;
+  std::int64_t rows_;
+  std::int64_t columns_;
+  std::vector<std::unique_ptr<Step>> steps_;
+  std::size_t observer_ = kNone;
+};
+
+/// Copies the columns of `part` [rows, width] to column `at` of `out`.
+void paste_columns(const std::vector<float>& part, std::int64_t width, std::int64_t at, Factor& out) {
+  for (std::int64_t i = 0; i < out.rows; ++i)
+    std::copy_n(part.begin() + i * width, width, out.values.begin() + i * out.columns + at);
+}
+
+}  // namespace
+
+bool TensorChanges::low_rank() const {
+  return std::all_of(changes.begin(), changes.end(),
+                     [](const Change& c) { return std::holds_alternative<LowRank>(c); });
+}
+
+bool TensorChanges::needs_prepare() const {
+  return std::any_of(changes.begin(), changes.end(),
+                     [](const Change& c) { return std::holds_alternative<ColumnMagnitude>(c); });
+}
+
+std::int64_t TensorChanges::rank() const {
+  if (!low_rank()) return 0;
+  std::int64_t sum = 0;
+  for (const Change& change : changes) sum += std::get<LowRank>(change).rank;
+  return sum;
+}
+
+std::unique_ptr<MergeJob> make_job(const TensorChanges& changes) { return std::make_unique<Job>(changes); }
+
+Factor make_factor(const TensorChanges& changes, d2c_factor_side side, bool with_values) {
+  const bool is_a = side == D2C_FACTOR_A;
+  Factor out;
+  out.rows = is_a ? changes.rank() : rows_of(changes.shape);
+  out.columns = is_a ? columns_of(changes.shape) : changes.rank();
+  if (!with_values) return out;
+  if (!is_a) out.values.resize(static_cast<std::size_t>(out.rows * out.columns));
+  std::int64_t column = 0;
+  for (const Change& change : changes.changes) {
+    const auto& low_rank = std::get<LowRank>(change);
+    const std::vector<float> part = factor_values(low_rank, is_a ? low_rank.a : low_rank.b);
+    if (is_a) out.values.insert(out.values.end(), part.begin(), part.end());
+    else paste_columns(part, low_rank.rank, column, out);
+    column += low_rank.rank;
+  }
+  return out;
+}
+
+}  // namespace d2c::lora
