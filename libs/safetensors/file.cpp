@@ -36,7 +36,8 @@ class Mapping {
  public:
   Mapping(int fd, std::uint64_t offset, std::size_t size, const std::string& path) : size_(size) {
     data_ = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, static_cast<off_t>(offset));
-    if (data_ == MAP_FAILED) fail(Code::resource, path + ": " + std::to_string(size) + " bytes cannot be mapped: " + reason(errno));
+    if (data_ == MAP_FAILED)
+      fail(Code::resource, path + ": " + std::to_string(size) + " bytes cannot be mapped: " + reason(errno));
     ::madvise(data_, size, MADV_SEQUENTIAL);  // advice only: a refusal changes nothing
   }
   ~Mapping() { ::munmap(data_, size_); }

@@ -19,13 +19,27 @@ struct StoredType {
 };
 
 constexpr StoredType kStoredTypes[] = {
-    {"BOOL", DType::boolean, 8},     {"F4", DType::none, 4},          {"F6_E2M3", DType::none, 6},
-    {"F6_E3M2", DType::none, 6},     {"U8", DType::u8, 8},            {"I8", DType::i8, 8},
-    {"F8_E5M2", DType::none, 8},     {"F8_E4M3", DType::none, 8},     {"F8_E8M0", DType::none, 8},
-    {"F8_E4M3FNUZ", DType::none, 8}, {"F8_E5M2FNUZ", DType::none, 8}, {"I16", DType::i16, 16},
-    {"U16", DType::u16, 16},         {"F16", DType::f16, 16},         {"BF16", DType::bf16, 16},
-    {"I32", DType::i32, 32},         {"U32", DType::u32, 32},         {"F32", DType::f32, 32},
-    {"C64", DType::none, 64},        {"F64", DType::f64, 64},         {"I64", DType::i64, 64},
+    {"BOOL", DType::boolean, 8},
+    {"F4", DType::none, 4},
+    {"F6_E2M3", DType::none, 6},
+    {"F6_E3M2", DType::none, 6},
+    {"U8", DType::u8, 8},
+    {"I8", DType::i8, 8},
+    {"F8_E5M2", DType::none, 8},
+    {"F8_E4M3", DType::none, 8},
+    {"F8_E8M0", DType::none, 8},
+    {"F8_E4M3FNUZ", DType::none, 8},
+    {"F8_E5M2FNUZ", DType::none, 8},
+    {"I16", DType::i16, 16},
+    {"U16", DType::u16, 16},
+    {"F16", DType::f16, 16},
+    {"BF16", DType::bf16, 16},
+    {"I32", DType::i32, 32},
+    {"U32", DType::u32, 32},
+    {"F32", DType::f32, 32},
+    {"C64", DType::none, 64},
+    {"F64", DType::f64, 64},
+    {"I64", DType::i64, 64},
     {"U64", DType::u64, 64},
 };
 
@@ -111,20 +125,24 @@ std::map<std::string, std::string> parse_metadata(const Value& metadata, const s
 
 /// Sorts tensors by their bytes, moves offsets from data to file and demands that they tile the data exactly.
 void place(std::vector<Tensor>& tensors, std::uint64_t data_start, std::uint64_t file_size, const std::string& where) {
-  std::ranges::sort(tensors, {}, [](const Tensor& t) { return std::tuple(t.offset, t.size, std::string_view(t.name)); });
+  std::ranges::sort(tensors, {},
+                    [](const Tensor& t) { return std::tuple(t.offset, t.size, std::string_view(t.name)); });
   const std::uint64_t data_size = file_size - data_start;
   std::uint64_t end = 0;
   for (Tensor& t : tensors) {
     if (t.offset != end)
-      fail_input(where + ": tensor '" + t.name + "' " + (t.offset < end ? "overlaps the one before it" : "leaves a gap before it") +
-                 " (data offset " + std::to_string(t.offset) + ", expected " + std::to_string(end) + ")");
+      fail_input(where + ": tensor '" + t.name + "' " +
+                 (t.offset < end ? "overlaps the one before it" : "leaves a gap before it") + " (data offset " +
+                 std::to_string(t.offset) + ", expected " + std::to_string(end) + ")");
     if (t.size > data_size - end)
-      fail_input(where + ": tensor '" + t.name + "' ends past the end of the file; the file is cut short, fetch it again");
+      fail_input(where + ": tensor '" + t.name +
+                 "' ends past the end of the file; the file is cut short, fetch it again");
     end += t.size;
     t.offset += data_start;
   }
   if (end != data_size)
-    fail_input(where + ": " + std::to_string(data_size - end) + " bytes after the last tensor belong to none; the file is damaged");
+    fail_input(where + ": " + std::to_string(data_size - end) +
+               " bytes after the last tensor belong to none; the file is damaged");
 }
 
 }  // namespace

@@ -16,7 +16,7 @@ namespace d2c::safetensors {
 
 struct Tensor {
   std::string name;
-  std::string stored_dtype;  ///< as the file spells it: "BF16", "F8_E4M3"
+  std::string stored_dtype;   ///< as the file spells it: "BF16", "F8_E4M3"
   DType dtype = DType::none;  ///< `none` where the framework has no such type (8-bit floats, complex numbers)
   Shape shape;
   std::uint64_t offset = 0;  ///< of the first byte, from the start of the file
@@ -33,7 +33,8 @@ struct Header {
 
 /// The bytes a file's header takes, the 8 of its length included, from the first 8 bytes (or fewer, if the file has no
 /// more) and the file's size. `where` (a file name) opens every error message; errors are Error(input).
-[[nodiscard]] std::uint64_t header_size(std::span<const std::byte> start, std::uint64_t file_size, const std::string& where);
+[[nodiscard]] std::uint64_t header_size(std::span<const std::byte> start, std::uint64_t file_size,
+                                        const std::string& where);
 
 /// Checks and parses a header, given the first `header_size` bytes (or more) of a file of `file_size` bytes. Refuses
 /// whatever the reference implementation refuses, and a name that stands twice.

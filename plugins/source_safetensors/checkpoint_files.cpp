@@ -40,11 +40,14 @@ std::vector<std::string> names_ending_in(const fs::path& directory, std::string_
 
 [[noreturn]] void refuse_directory(const fs::path& directory) {
   const std::string where = directory.string();
+  std::error_code error;
+  const fs::directory_iterator readable(directory, error);
+  if (error) fail_input(where + ": cannot be listed: " + error.message());
   if (present(directory / "adapter_config.json"))
     fail_input(where + ": holds a LoRA adapter, not a model; pass it as an adapter and its base model as the model");
   if (const auto others = names_ending_in(directory, kSuffix); !others.empty())
-    fail_input(where + ": has neither " + kSingle + " nor " + kIndex + "; if " + others.front() + " is the whole model, pass " +
-               (directory / others.front()).string());
+    fail_input(where + ": has neither " + kSingle + " nor " + kIndex + "; if " + others.front() +
+               " is the whole model, pass " + (directory / others.front()).string());
   if (const auto pickles = names_ending_in(directory, ".bin"); !pickles.empty())
     fail_input(where + ": weights are stored only as pickle (" + pickles.front() +
                "), which can run code when read; convert them in Python: "
@@ -55,11 +58,14 @@ std::vector<std::string> names_ending_in(const fs::path& directory, std::string_
 /// A shard's name comes from a file that anybody may have written: it must stay inside the checkpoint's folder.
 /// Symbolic links are followed, because Hugging Face's cache is made of them.
 void check_shard_name(const std::string& name, const std::string& tensor, const fs::path& index) {
-  if (name.empty() || name.find_first_of("/\\") != std::string::npos || name.find('\0') != std::string::npos || name == "..")
+  if (name.empty() || name.find_first_of("/\\") != std::string::npos || name.find('\0') != std::string::npos ||
+      name == "..")
     fail_input(index.string() + ": tensor '" + tensor + "' is said to be in '" + name +
-               "', which is no plain file name; a shard must lie beside the index. Get the checkpoint from a source you trust");
+               "', which is no plain file name; a shard must lie beside the index. Get the checkpoint from a source "
+               "you trust");
   if (!name.ends_with(kSuffix))
-    fail_input(index.string() + ": tensor '" + tensor + "' is said to be in '" + name + "', which is no " + kSuffix + " file");
+    fail_input(index.string() + ": tensor '" + tensor + "' is said to be in '" + name + "', which is no " + kSuffix +
+               " file");
 }
 
 /// Shard names by tensor name, every name checked and every file there.

@@ -10,9 +10,9 @@
 namespace d2c::source_safetensors {
 
 struct CheckpointFiles {
-  std::filesystem::path directory;            ///< absolute
-  std::vector<std::filesystem::path> shards;  ///< absolute; sorted
-  std::filesystem::path index;                ///< empty for a single file
+  std::filesystem::path directory;              ///< absolute
+  std::vector<std::filesystem::path> shards;    ///< absolute; sorted
+  std::filesystem::path index;                  ///< empty for a single file
   std::map<std::string, std::size_t> shard_of;  ///< index into `shards` by tensor name; empty for a single file
 };
 

@@ -16,8 +16,16 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kAssetNames[] = {
-    "config.json",           "generation_config.json", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-    "added_tokens.json",     "chat_template.jinja",    "tokenizer.model", "vocab.json",            "merges.txt",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "chat_template.jinja",
+    "tokenizer.model",
+    "vocab.json",
+    "merges.txt",
 };
 constexpr std::uintmax_t kMaxAssetBytes = 256u << 20;
 
@@ -45,7 +53,8 @@ std::string read_asset(const fs::path& path) {
   std::error_code error;
   const std::uintmax_t size = fs::file_size(path, error);
   if (error) fail_input(path.string() + ": cannot be read: " + error.message());
-  if (size > kMaxAssetBytes) fail_input(path.string() + ": " + std::to_string(size) + " bytes are too many for such a file");
+  if (size > kMaxAssetBytes)
+    fail_input(path.string() + ": " + std::to_string(size) + " bytes are too many for such a file");
   std::string data(size, '\0');
   std::ifstream file(path, std::ios::binary);
   if (!file.read(data.data(), static_cast<std::streamsize>(size))) fail_input(path.string() + ": cannot be read");
@@ -68,7 +77,8 @@ void check_against_index(const CheckpointFiles& checkpoint, const std::vector<sa
                    "; index and shards are of different versions, fetch them again");
       if (entry->second != s)
         fail_input(index + ": tensor '" + t.name + "' is in " + shard + " and in " +
-                   checkpoint.shards[entry->second].filename().string() + "; remove the stale shard or fetch both again");
+                   checkpoint.shards[entry->second].filename().string() +
+                   "; remove the stale shard or fetch both again");
     }
   }
 }
@@ -88,8 +98,8 @@ View SafetensorsSource::view(std::size_t tensor, std::int64_t first, std::int64_
   const safetensors::File& file = shards_[infos_[tensor].file];
   const std::int64_t rows = rows_of(t.shape);
   if (first < 0 || count < 0 || first > rows || count > rows - first)
-    fail(Code::plugin, file.path() + ": tensor '" + t.name + "' has " + std::to_string(rows) + " rows; " + std::to_string(count) +
-                           " from " + std::to_string(first) + " were asked for");
+    fail(Code::plugin, file.path() + ": tensor '" + t.name + "' has " + std::to_string(rows) + " rows; " +
+                           std::to_string(count) + " from " + std::to_string(first) + " were asked for");
   const auto row_bytes = static_cast<std::uint64_t>(bytes_of(t.require_dtype(file.path()), columns_of(t.shape)));
   return file.map(t, static_cast<std::uint64_t>(first) * row_bytes, static_cast<std::uint64_t>(count) * row_bytes);
 }

@@ -70,7 +70,8 @@ Value published_config(const std::string& name) {
   if (shape != std::end(kShapes)) return to_config(*shape);
   std::string known;
   for (const PublishedShape& s : kShapes) known.append(known.empty() ? "" : ", ").append(s.name);
-  fail_input("synthetic:" + name + ": no published shape of that name; known are " + known + ", or give the path of a config.json");
+  fail_input("synthetic:" + name + ": no published shape of that name; known are " + known +
+             ", or give the path of a config.json");
 }
 
 }  // namespace d2c::source_synthetic

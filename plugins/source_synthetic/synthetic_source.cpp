@@ -32,7 +32,8 @@ int SyntheticSource::probe(const char* path) { return std::string_view(path).sta
 
 SyntheticSource::SyntheticSource(const Config& options) : generator_(options.get_or("seed", 0)) {
   const std::string path = options.require_text("path");
-  if (!path.starts_with(kPrefix)) fail_usage("path: '" + path + "' does not begin with \"" + std::string(kPrefix) + "\"");
+  if (!path.starts_with(kPrefix))
+    fail_usage("path: '" + path + "' does not begin with \"" + std::string(kPrefix) + "\"");
   const std::string model = path.substr(kPrefix.size());
   if (names_config_file(model)) {
     files_.push_back(std::filesystem::absolute(model).string());

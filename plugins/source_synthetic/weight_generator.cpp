@@ -2,6 +2,7 @@
 
 #include <d2c/half.hpp>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstddef>
@@ -9,9 +10,10 @@
 namespace d2c::source_synthetic {
 namespace {
 
-constexpr float kUnit = 0x1p-20f;        // of the fixed-point normal values
-constexpr double kLastKnot = 4.5;        // where the distribution is cut off; it would end at infinity
-constexpr double kRowSpread = 0.35;      // standard deviation of the logarithm of the row factors
+constexpr float kUnit = 0x1p-20f;    // of the fixed-point normal values
+constexpr double kLastKnot = 4.5;    // where the distribution is cut off; it would end at infinity
+constexpr double kRowSpread = 0.35;  // standard deviation of the logarithm of the row factors
+constexpr std::size_t kBlock = 128;  // values per step: separate short loops vectorize where one long one does not
 constexpr float kOutlierFactor = 8;
 constexpr std::uint32_t kGolden = 0x9e3779b9u;  // 2^32 / golden ratio: odd, and far from any short cycle
 
@@ -84,7 +86,8 @@ struct WeightGenerator::Stream {
 WeightGenerator::WeightGenerator(std::int64_t seed) : seed_(mix64(static_cast<std::uint64_t>(seed))) {
   double knot = 0;
   for (int k = 0; k < kIntervals; ++k) {
-    const double next = k + 1 < kIntervals ? half_normal_quantile(static_cast<double>(k + 1) / kIntervals, knot) : kLastKnot;
+    const double next =
+        k + 1 < kIntervals ? half_normal_quantile(static_cast<double>(k + 1) / kIntervals, knot) : kLastKnot;
     intervals_[static_cast<std::size_t>(k)] = {to_fixed(knot), to_fixed(next) - to_fixed(knot)};
     knot = next;
   }
@@ -112,10 +115,14 @@ void WeightGenerator::matrix_row(std::string_view tensor, std::int64_t row, std:
   const Stream random = stream(tensor, row);
   const float scale = row_factor(random) / std::sqrt(static_cast<float>(out.size())) * kUnit;
   const float scales[2] = {scale, scale * kOutlierFactor};
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const std::uint32_t r = random.at(static_cast<std::uint32_t>(i));
-    const bool outlier = (r & 1023u) == 0;
-    out[i] = float_to_bf16(static_cast<float>(normal(r)) * scales[outlier]);
+  for (std::size_t first = 0; first < out.size(); first += kBlock) {
+    const std::size_t count = std::min(kBlock, out.size() - first);
+    std::array<std::uint32_t, kBlock> bits;
+    for (std::size_t i = 0; i < kBlock; ++i) bits[i] = random.at(static_cast<std::uint32_t>(first + i));
+    std::array<float, kBlock> values;
+    for (std::size_t i = 0; i < kBlock; ++i)
+      values[i] = static_cast<float>(normal(bits[i])) * scales[(bits[i] & 1023u) == 0];
+    for (std::size_t i = 0; i < count; ++i) out[first + i] = float_to_bf16(values[i]);
   }
 }
 
