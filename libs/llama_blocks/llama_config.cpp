@@ -109,7 +109,13 @@ RopeKind rope_kind(const Section& rope) {
   refuse(rope.name("rope_type") + " '" + name + "' is not supported; default, linear and llama3 are");
 }
 
+void refuse_partial_rotation(const Section& s) {
+  if (s.positive_or("partial_rotary_factor", 1) != 1)
+    refuse(s.name("partial_rotary_factor") + " other than 1 is not supported");
+}
+
 RopeConfig parse_rope(const Section& c) {
+  refuse_partial_rotation(c);
   RopeConfig rope;
   rope.theta = c.positive_or("rope_theta", rope.theta);
   const RopeSection found = find_rope(c);
@@ -117,9 +123,7 @@ RopeConfig parse_rope(const Section& c) {
   const Section s(*found.table, found.key + ".");
   rope.theta = s.positive_or("rope_theta", rope.theta);
   rope.kind = rope_kind(s);
-  for (const Section* section : {&c, &s})
-    if (section->positive_or("partial_rotary_factor", 1) != 1)
-      refuse(section->name("partial_rotary_factor") + " other than 1 is not supported");
+  refuse_partial_rotation(s);
   if (rope.kind == RopeKind::plain) return rope;
   rope.factor = s.positive("factor");
   if (rope.kind == RopeKind::linear) return rope;

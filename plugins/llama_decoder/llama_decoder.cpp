@@ -53,7 +53,8 @@ Node last_valid(Graph& g, Node x, Node length) {
 std::string metadata(const LlamaConfig& config, const GraphSettings& settings) {
   Value v = Value::table();
   v.set("version", 1);
-  for (const auto& [key, value] : describe(config).members()) v.set(key, value);
+  const Value model = describe(config);
+  for (const auto& [key, value] : model.members()) v.set(key, value);
   v.set("context", settings.context);
   v.set("prefill", settings.prefill);
   v.set("kv", name_of(settings.kv));
