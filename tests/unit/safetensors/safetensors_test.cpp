@@ -4,7 +4,7 @@
 
 #include <gmock/gmock.h>
 
-#include <cstring>
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -29,7 +29,7 @@ constexpr const char* kReference = "tests/data/safetensors/reference.safetensors
 template <class T>
 std::vector<T> values(std::span<const std::byte> bytes) {
   std::vector<T> out(bytes.size() / sizeof(T));
-  std::memcpy(out.data(), bytes.data(), bytes.size());
+  std::ranges::copy(bytes, std::as_writable_bytes(std::span(out)).begin());
   return out;
 }
 
