@@ -93,6 +93,8 @@ nlohmann::ordered_json to_json(const Value& v) {
 }  // namespace
 
 Value parse(std::string_view text, const std::string& where) {
+  // The parser takes a NUL for the end of the text and would let anything follow it.
+  if (text.find('\0') != std::string_view::npos) fail_input(where + ": not valid JSON: holds a NUL byte");
   Builder builder(where);
   nlohmann::json::sax_parse(text, &builder);
   return builder.take();

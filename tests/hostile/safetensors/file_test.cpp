@@ -76,6 +76,7 @@ const Case kCases[] = {
     {"NotJson", safetensors_bytes("garbage!"), "not valid JSON"},
     {"InvalidUtf8", safetensors_bytes("{\"\xff\xfe\":{}}"), "not valid JSON"},
     {"JsonList", safetensors_bytes("[]"), "not a JSON object"},
+    {"TextBehindNul", safetensors_bytes(std::string_view("{}\0{}", 5)), "NUL"},
     {"TwoDocuments", safetensors_bytes("{}{}"), "not valid JSON"},
     {"DeepJson", safetensors_bytes(std::string(1 << 20, '[')), "nested deeper"},
     {"DeepMetadata", safetensors_bytes(R"({"__metadata__":)" + std::string(1 << 20, '{')), "not valid JSON"},

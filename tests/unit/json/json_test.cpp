@@ -23,6 +23,11 @@ TEST(Json, RefusesEndlessNesting) {
   EXPECT_THAT([] { (void)d2c::json::parse(std::string(100000, '['), "f.json"); }, ThrowsMessage<Error>(HasSubstr("nested deeper")));
 }
 
+TEST(Json, RefusesTextHiddenBehindANul) {
+  using std::string_view_literals::operator""sv;
+  EXPECT_THAT([] { (void)d2c::json::parse("{}\0{}"sv, "f.json"); }, ThrowsMessage<Error>(HasSubstr("f.json: not valid JSON: holds a NUL")));
+}
+
 TEST(Json, NamesTheFileAndPlaceOfASyntaxError) {
   EXPECT_THAT([] { (void)d2c::json::parse("{\n  oops", "f.json"); }, ThrowsMessage<Error>(HasSubstr("line 2")));
 }
