@@ -6,7 +6,9 @@
 #include <d2c/error.hpp>
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -97,6 +99,11 @@ class Binder {
     StoredTensor tensor;
   };
 
+  struct Scaling {
+    std::int64_t rank;
+    double factor;  ///< what B*A is multiplied with, the adapter's weight included
+  };
+
   void refuse(const std::vector<std::string>& names, const std::string& problem, const std::string& advice) const {
     if (names.empty()) return;
     fail_input(adapter_.directory() + ": " + problem + enumerate(names) + advice);
@@ -147,6 +154,13 @@ class Binder {
 
   // ---- config against file
 
+  [[nodiscard]] Scaling scaling_of(std::string_view module) const {
+    const Scaling scaling{config_.rank_of(module), adapter_.weight() * config_.scaling_of(module)};
+    if (std::abs(scaling.factor) <= std::numeric_limits<float>::max()) return scaling;
+    fail_input(adapter_.directory() + ": the scaling of " + std::string(module) +
+               " is beyond the range of fp32; check lora_alpha");
+  }
+
   void check_targets() {
     std::vector<std::string> missing, untargeted;
     std::set<std::string_view> used;
@@ -158,7 +172,7 @@ class Binder {
       const auto it = modules_.find(module);
       const bool present = it != modules_.end() && has_factors(it->second);
       if (config_.targets_module(*name, !is_embedding(module) && !is_output_head(module))) {
-        targeted_.insert(module);
+        targeted_.emplace(module, scaling_of(*name));
         if (!present) missing.push_back(module);
       } else if (present) {
         untargeted.push_back(module);
@@ -310,7 +324,7 @@ class Binder {
   void check_factors(const std::string& module, const ModuleTensors& tensors, const Shape& base,
                      std::vector<std::string>& incomplete) {
     const bool embedding = is_embedding(module);
-    const std::int64_t rank = config_.rank_of(*spelled(module));
+    const std::int64_t rank = targeted_.at(module).rank;
     const auto require = [&](Part part, const char* name, bool wanted, Shape shape) {
       const StoredTensor* stored = find(tensors, part);
       if (wanted && stored == nullptr) incomplete.push_back(module + "." + name + " (missing)");
@@ -340,7 +354,8 @@ class Binder {
   void check_weight_tying() const {
     if (!config_.ties_weights || !base_.tied()) return;
     const auto concerned = [](const std::string& name) { return is_embedding(name) || is_output_head(name); };
-    const bool factors = std::any_of(targeted_.begin(), targeted_.end(), concerned);
+    const bool factors =
+        std::any_of(targeted_.begin(), targeted_.end(), [&](const auto& t) { return concerned(t.first); });
     const bool saved =
         std::any_of(whole_.begin(), whole_.end(), [&](const auto& w) { return concerned(module_of(w.first)); });
     if (factors || saved)
@@ -381,9 +396,9 @@ class Binder {
 
   void add_weight_changes(const std::string& module, const ModuleTensors& tensors, TensorChanges& out) const {
     if (const StoredTensor* copy = find(tensors, Part::base_weight)) out.changes.emplace_back(Replace{*copy});
-    if (targeted_.count(module) == 0) return;
-    const double scale = adapter_.weight() * config_.scaling_of(*spelled(module));
-    const std::int64_t rank = config_.rank_of(*spelled(module));
+    const auto target = targeted_.find(module);
+    if (target == targeted_.end()) return;
+    const auto [rank, scale] = target->second;
     if (is_embedding(module)) {
       // The embedding is looked up, not multiplied: its delta is (B*A)^T, so the factors change sides.
       out.changes.emplace_back(
@@ -405,7 +420,7 @@ class Binder {
       out.changes.emplace_back(Replace{*bias});
     }
     if (const StoredTensor* delta = find(tensors, Part::lora_b_bias)) {
-      out.changes.emplace_back(Add{{*delta, adapter_.weight() * config_.scaling_of(*spelled(module))}});
+      out.changes.emplace_back(Add{{*delta, targeted_.at(module).factor}});
     }
   }
 
@@ -435,7 +450,7 @@ class Binder {
   std::map<std::string, ModuleTensors> modules_;  // by the base's module path
   std::map<std::string, StoredTensor> whole_;     // by the base's tensor name
   std::map<std::string, ReplaceRows> token_rows_;
-  std::set<std::string> targeted_;
+  std::map<std::string, Scaling> targeted_;
   std::vector<std::string> misshapen_;
 };
 

@@ -10,6 +10,7 @@ namespace {
 
 constexpr std::int64_t kMaxRank = 1 << 16;
 constexpr std::size_t kMaxEntries = 1 << 16;
+constexpr std::size_t kMaxPatterns = 1 << 13;
 
 struct Unsupported {
   const char* key;
@@ -239,7 +240,8 @@ class Reader {
     const Value* v = json_.find(key);
     if (v == nullptr) return;
     if (!v->is_table()) wrong_kind(key, "an object", *v);
-    check_count(v->members().size(), key);
+    if (v->members().size() > kMaxPatterns)
+      refuse(key, std::to_string(v->members().size()) + " patterns; the limit is 8192");
     for (const auto& [expression, value] : v->members()) {
       const std::string name = std::string(key) + "." + expression;
       // The check that the bare key compiles keeps an unbalanced ")" from changing the meaning of what surrounds it.

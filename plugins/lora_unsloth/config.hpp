@@ -7,7 +7,6 @@
 #include <d2c/value.hpp>
 
 #include <cstdint>
-#include <map>
 #include <optional>
 #include <string>
 #include <string_view>

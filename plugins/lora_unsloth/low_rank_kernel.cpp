@@ -10,75 +10,71 @@
 #include <hwy/foreach_target.h>  // IWYU pragma: keep
 #include <hwy/highway.h>
 
+// Outside of any function and once only: the file is included again for every target.
+#ifndef D2C_LORA_PANEL
+#define D2C_LORA_PANEL
+namespace d2c::lora {
+
+/// Two of the widest vectors (AVX-512), so that every target goes through a panel in whole steps.
+constexpr std::int64_t kPanel = 32;
+
+/// One panel of A against some rows of B, added to W.
+struct PanelProduct {
+  const float* b;
+  const float* a;
+  std::int64_t rank;
+  std::int64_t rows;
+  float* w;
+  std::int64_t stride;  ///< from one row of W to the next
+};
+
+}  // namespace d2c::lora
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace d2c::lora::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
-using Floats = hn::ScalableTag<float>;
+using Floats = hn::CappedTag<float, kPanel / 2>;
 using Vector = hn::Vec<Floats>;
-
-struct Operands {
-  const float* b;
-  const float* a;
-  float* w;
-  std::int64_t rank;
-  std::int64_t columns;
-};
 
 /// `kRows` rows by two vectors of columns. Not fused: targets without FMA must give the same bits.
 template <int kRows>
-HWY_INLINE void add_block(const Operands& o, std::int64_t row, std::int64_t column) {
+HWY_INLINE void add_block(const PanelProduct& p, std::int64_t row, std::int64_t column) {
   const Floats d;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const float* b = o.b + row * o.rank;
-  const float* a = o.a + column;
+  const std::size_t lanes = hn::Lanes(d);
+  const float* b = p.b + row * p.rank;
+  const float* a = p.a + column;
   std::array<Vector, kRows> left;
   std::array<Vector, kRows> right;
   for (int i = 0; i < kRows; ++i) left[i] = right[i] = hn::Zero(d);
-  for (std::int64_t k = 0; k < o.rank; ++k, a += o.columns) {
+  for (std::int64_t k = 0; k < p.rank; ++k, a += kPanel) {
     const Vector a0 = hn::LoadU(d, a);
     const Vector a1 = hn::LoadU(d, a + lanes);
     for (int i = 0; i < kRows; ++i) {
-      const Vector scale = hn::Set(d, b[i * o.rank + k]);
+      const Vector scale = hn::Set(d, b[i * p.rank + k]);
       left[i] = hn::Add(left[i], hn::Mul(scale, a0));
       right[i] = hn::Add(right[i], hn::Mul(scale, a1));
     }
   }
   for (int i = 0; i < kRows; ++i) {
-    float* w = o.w + (row + i) * o.columns + column;
+    float* w = p.w + (row + i) * p.stride + column;
     hn::StoreU(hn::Add(hn::LoadU(d, w), left[i]), d, w);
     hn::StoreU(hn::Add(hn::LoadU(d, w + lanes), right[i]), d, w + lanes);
   }
 }
 
-HWY_INLINE void add_columns_one_by_one(const Operands& o, std::int64_t row, std::int64_t first, std::int64_t end) {
-  for (std::int64_t j = first; j < end; ++j) {
-    float sum = 0;
-    for (std::int64_t k = 0; k < o.rank; ++k) sum += o.b[row * o.rank + k] * o.a[k * o.columns + j];
-    o.w[row * o.columns + j] += sum;
-  }
-}
-
 template <int kRows>
-HWY_INLINE void add_rows(const Operands& o, std::int64_t row, std::int64_t first, std::int64_t end) {
+HWY_INLINE void add_rows(const PanelProduct& p, std::int64_t row) {
   const auto step = static_cast<std::int64_t>(2 * hn::Lanes(Floats()));
-  std::int64_t j = first;
-  for (; j + step <= end; j += step) add_block<kRows>(o, row, j);
-  for (int i = 0; i < kRows; ++i) add_columns_one_by_one(o, row + i, j, end);
+  for (std::int64_t column = 0; column < kPanel; column += step) add_block<kRows>(p, row, column);
 }
 
-void add_product(const float* b, const float* a, std::int64_t rows, std::int64_t rank, std::int64_t columns, float* w) {
-  const Operands o{b, a, w, rank, columns};
-  // A strip of A that stays in the first-level cache serves all rows.
-  constexpr std::int64_t kStripFloats = 6 * 1024;
-  const std::int64_t strip = std::max<std::int64_t>(64, kStripFloats / rank / 64 * 64);
-  for (std::int64_t first = 0; first < columns; first += strip) {
-    const std::int64_t end = std::min(columns, first + strip);
-    std::int64_t i = 0;
-    for (; i + 4 <= rows; i += 4) add_rows<4>(o, i, first, end);
-    for (; i < rows; ++i) add_rows<1>(o, i, first, end);
-  }
+void add_panel(const PanelProduct& p) {
+  std::int64_t i = 0;
+  for (; i + 4 <= p.rows; i += 4) add_rows<4>(p, i);
+  for (; i < p.rows; ++i) add_rows<1>(p, i);
 }
 
 }  // namespace
@@ -88,10 +84,40 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace d2c::lora {
 
-HWY_EXPORT(add_product);
+HWY_EXPORT(add_panel);
 
-void add_product(const float* b, const float* a, std::int64_t rows, std::int64_t rank, std::int64_t columns, float* w) {
-  HWY_DYNAMIC_DISPATCH(add_product)(b, a, rows, rank, columns, w);
+PackedFactor::PackedFactor(std::span<const float> a, std::int64_t rank, std::int64_t columns)
+    : rank_(rank), columns_(columns) {
+  const std::int64_t count = (columns + kPanel - 1) / kPanel;
+  panels_.resize(static_cast<std::size_t>(count * rank * kPanel));
+  for (std::int64_t panel = 0; panel < count; ++panel) {
+    const std::int64_t width = std::min(kPanel, columns - panel * kPanel);
+    for (std::int64_t k = 0; k < rank; ++k)
+      std::copy_n(a.data() + k * columns + panel * kPanel, width, panels_.data() + (panel * rank + k) * kPanel);
+  }
+}
+
+void PackedFactor::add_product(const float* b, std::int64_t rows, float* w) const {
+  // Rows of a power-of-two-like length fall on the same cache sets: more than these at once would evict one another.
+  constexpr std::int64_t kRows = 16;
+  for (std::int64_t i = 0; i < rows; i += kRows) add_rows(b + i * rank_, std::min(kRows, rows - i), w + i * columns_);
+}
+
+void PackedFactor::add_rows(const float* b, std::int64_t rows, float* w) const {
+  const auto run = HWY_DYNAMIC_DISPATCH(add_panel);
+  const std::int64_t whole = columns_ / kPanel;
+  for (std::int64_t panel = 0; panel < whole; ++panel) {
+    run({b, panels_.data() + panel * rank_ * kPanel, rank_, rows, w + panel * kPanel, columns_});
+  }
+  const std::int64_t first = whole * kPanel;
+  if (first == columns_) return;
+  std::array<float, kPanel> edge{};
+  for (std::int64_t i = 0; i < rows; ++i) {
+    float* row = w + i * columns_ + first;
+    std::copy_n(row, columns_ - first, edge.data());
+    run({b + i * rank_, panels_.data() + whole * rank_ * kPanel, rank_, 1, edge.data(), kPanel});
+    std::copy_n(edge.data(), columns_ - first, row);
+  }
 }
 
 }  // namespace d2c::lora

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 namespace d2c::lora {
@@ -61,17 +62,19 @@ std::vector<float> factor_values(const LowRank& change, const std::vector<Term>&
 
 class LowRankStep final : public Step {
  public:
-  explicit LowRankStep(const LowRank& change)
-      : rank_(change.rank), b_(factor_values(change, change.b)), a_(factor_values(change, change.a)) {}
+  LowRankStep(const LowRank& change, std::int64_t columns)
+      : rank_(change.rank),
+        b_(factor_values(change, change.b)),
+        a_(factor_values(change, change.a), change.rank, columns) {}
 
   void apply(const RowTile& tile) const override {
-    add_product(b_.data() + tile.first_row * rank_, a_.data(), tile.rows, rank_, tile.columns, tile.weights.data());
+    a_.add_product(b_.data() + tile.first_row * rank_, tile.rows, tile.weights.data());
   }
 
  private:
   std::int64_t rank_;
   std::vector<float> b_;
-  std::vector<float> a_;
+  PackedFactor a_;
 };
 
 /// In double and in an order that does not depend on the instruction set; several sums let the compiler overlap them.
@@ -184,7 +187,9 @@ class AddStep final : public Step {
 std::unique_ptr<Step> make_step(const TensorChanges& owner, const Change& change) {
   struct Maker {
     const TensorChanges& owner;
-    std::unique_ptr<Step> operator()(const LowRank& c) const { return std::make_unique<LowRankStep>(c); }
+    std::unique_ptr<Step> operator()(const LowRank& c) const {
+      return std::make_unique<LowRankStep>(c, columns_of(owner.shape));
+    }
     std::unique_ptr<Step> operator()(const RowMagnitude& c) const { return std::make_unique<RowMagnitudeStep>(c); }
     std::unique_ptr<Step> operator()(const ColumnMagnitude& c) const {
       return std::make_unique<ColumnMagnitudeStep>(c, owner.tensor, rows_of(owner.shape));

@@ -5,13 +5,14 @@
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
+#include <new>
 #include <utility>
 
 namespace d2c::lora {
 namespace {
 
-// Real patterns need a few hundred steps on a module name; a million take some milliseconds.
-constexpr std::uint32_t kMatchLimit = 1'000'000;
+// Real patterns need some hundred steps on a module name; the limit takes about a millisecond.
+constexpr std::uint32_t kMatchLimit = 100'000;
 constexpr std::uint32_t kHeapLimitKib = 16 * 1024;
 constexpr std::size_t kMaxLength = 64 * 1024;
 
@@ -76,7 +77,7 @@ bool Pattern::run(std::string_view text, unsigned options, std::string* group) c
   if (found == PCRE2_ERROR_NOMATCH) return false;
   if (found < 0) {
     fail_input(where_ + ": matching '" + expression_ + "' against '" + std::string(text) +
-               "' failed: " + message_of(found) + "; write a simpler pattern");
+               "' failed: " + message_of(found) + "; use a simpler pattern");
   }
   if (group != nullptr && found > 1) {
     const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer(data.get());
