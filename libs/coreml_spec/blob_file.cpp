@@ -143,7 +143,7 @@ BlobFile::BlobFile(const std::filesystem::path& path) : path_(path) {
                " bytes follow the last blob that its header counts");
 }
 
-const BlobRecord& BlobFile::find(std::uint64_t offset, const TensorType& type, const std::string& where) const {
+BlobRecord BlobFile::find(std::uint64_t offset, const TensorType& type, const std::string& where) const {
   const auto found = std::ranges::lower_bound(records_, offset, {}, &BlobRecord::offset);
   if (found == records_.end() || found->offset != offset)
     fail_input(where + ": no blob at offset " + std::to_string(offset) + " of " + path_.string());

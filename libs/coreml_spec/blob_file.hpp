@@ -63,7 +63,7 @@ class BlobFile {
   [[nodiscard]] const std::vector<BlobRecord>& records() const noexcept { return records_; }
 
   /// The blob whose record lies at `offset`, which must hold exactly a tensor of `type`. `where` opens the message.
-  [[nodiscard]] const BlobRecord& find(std::uint64_t offset, const TensorType& type, const std::string& where) const;
+  [[nodiscard]] BlobRecord find(std::uint64_t offset, const TensorType& type, const std::string& where) const;
 
  private:
   std::filesystem::path path_;

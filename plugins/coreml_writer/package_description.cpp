@@ -81,8 +81,7 @@ class WeightFiles {
  public:
   explicit WeightFiles(const coreml::PackageFiles& files) : files_(files) {}
 
-  const coreml::BlobRecord& find(const spec::BlobReference& reference, const TensorType& type,
-                                 const std::string& where) {
+  coreml::BlobRecord find(const spec::BlobReference& reference, const TensorType& type, const std::string& where) {
     auto at = open_.find(reference.file());
     if (at == open_.end())
       at = open_.emplace(reference.file(), coreml::BlobFile(files_.weight_file(reference.file()))).first;
@@ -238,7 +237,7 @@ class FunctionReader {
         (void)coreml::immediate_bytes(*p.value, where(op));  // refuses contents that do not fit their type
         continue;
       }
-      const coreml::BlobRecord& record = files_.find(p.value->blob(), p.type, where(op));
+      const coreml::BlobRecord record = files_.find(p.value->blob(), p.type, where(op));
       found.key += p.value->blob().file() + '@' + std::to_string(record.offset) + ';';
       found.bytes += record.size;
     }
