@@ -7,8 +7,8 @@
 #include "host/convert/unit_digests.hpp"
 #include "host/executor/executor.hpp"
 #include "host/log/log.hpp"
+#include "host/platform/process.hpp"
 #include "host/stop/stop.hpp"
-#include "host/workspace/platform.hpp"
 #include "host/workspace/workspace.hpp"
 
 #include <algorithm>
@@ -51,7 +51,7 @@ struct Conversion::Impl {
   Impl(const Recipe& r, PluginRegistry& plugins) : recipe(r), assembly(recipe, plugins) {}
 
   [[nodiscard]] MemoryPlan memory(const RunOptions& options) const {
-    return plan_memory(assembly.weights(), worker_count(options), options.max_memory, platform::resident_bytes());
+    return plan_memory(assembly.weights(), worker_count(options), options.max_memory, resident_memory());
   }
   StageTimes produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace, Provenance& provenance,
                      std::vector<WeightResult>& results, Progress& progress) const;
@@ -80,7 +80,7 @@ Value Conversion::plan(const RunOptions& options) const {
   Value report = describe(impl_->recipe, impl_->assembly);
   report.set("memory", memory_value(impl_->memory(options)));
   report.set("disk_bytes", impl_->assembly.weight_bytes() + kPackageOverhead);
-  report.set("bytes_read", platform::bytes_read());
+  report.set("bytes_read", bytes_read());
   return report;
 }
 
@@ -160,7 +160,7 @@ Value Conversion::run(const RunOptions& options, Progress& progress) {
   report.set("seconds", seconds);
   report.set("time", time_value(times, seconds, memory.threads));
   report.set("memory", memory_value(memory));
-  report.set("peak_memory", platform::peak_resident_bytes());
+  report.set("peak_memory", peak_resident_memory());
   return report;
 }
 

@@ -1,6 +1,7 @@
 #include "host/convert/provenance.hpp"
 
 #include "host/convert/unit_digests.hpp"
+#include "host/platform/files.hpp"
 #include "host/stop/stop.hpp"
 #include "libs/digest/sha256.hpp"
 #include "libs/json/json.hpp"
@@ -9,29 +10,7 @@
 #include <filesystem>
 
 namespace d2c::host {
-namespace {
-
-/// The resolved recipe without what belongs to this machine: paths shrink to their last component.
-Value publishable(const Value& value) {
-  if (value.is_list()) {
-    Value list = Value::list();
-    for (const Value& item : value.items()) list.push_back(publishable(item));
-    return list;
-  }
-  if (value.is_table()) {
-    Value table = Value::table();
-    for (const auto& [key, item] : value.members()) table.set(key, publishable(item));
-    return table;
-  }
-  if (value.is_text() && std::filesystem::path(value.as_text()).is_absolute())
-    return std::filesystem::path(value.as_text()).lexically_normal().filename().string();
-  return value;
-}
-
-}  // namespace
-
-Provenance::Provenance(const Recipe& recipe, const Assembly& assembly) : assembly_(assembly), recipe_(publishable(recipe.resolved)) {
-  if (Value* output = recipe_.find("output")) output->set("path", nullptr);
+Provenance::Provenance(const Recipe& recipe, const Assembly& assembly) : assembly_(assembly), recipe_(publishable(recipe)) {
   const ModelInputs& inputs = assembly.inputs();
   add_inputs(inputs.model->files(), "model");
   if (inputs.encoder_model) add_inputs(inputs.encoder_model->files(), "encoder");

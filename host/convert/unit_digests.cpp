@@ -1,9 +1,8 @@
 #include "host/convert/unit_digests.hpp"
 
+#include "host/platform/files.hpp"
 #include "libs/digest/sha256.hpp"
 #include "libs/json/json.hpp"
-
-#include <sys/stat.h>
 
 #include <map>
 
@@ -65,18 +64,6 @@ Value storage_identity(const PlannedWeight& weight, std::size_t index, const Ass
 }
 
 }  // namespace
-
-std::string file_identity(const std::string& path) {
-  struct stat info {};
-  if (stat(path.c_str(), &info) != 0) return {};
-#if defined(__APPLE__)
-  const auto& time = info.st_mtimespec;
-#else
-  const auto& time = info.st_mtim;
-#endif
-  return std::to_string(info.st_size) + " " + std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec) + " " +
-         std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino);
-}
 
 std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& assembly) {
   PluginDigests plugins;

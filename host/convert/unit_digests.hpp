@@ -12,7 +12,4 @@ namespace d2c::host {
 /// One digest per weight, in their order. Files count by path, size, modification time and inode, plugins by content.
 [[nodiscard]] std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& assembly);
 
-/// Size, modification time and inode of a file as text; empty where it cannot be examined.
-[[nodiscard]] std::string file_identity(const std::string& path);
-
 }  // namespace d2c::host

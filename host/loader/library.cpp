@@ -2,7 +2,6 @@
 
 #include <d2c/error.hpp>
 
-#include <boost/dll/runtime_symbol_info.hpp>
 #include <boost/dll/shared_library.hpp>
 
 #include <fstream>
@@ -70,7 +69,5 @@ const d2c_plugin_entry* Library::entry() const {
   if (!impl_->library.has("d2c_plugin")) return nullptr;
   return &impl_->library.get<const d2c_plugin_entry>("d2c_plugin");
 }
-
-std::filesystem::path program_path() { return boost::dll::program_location().string(); }
 
 }  // namespace d2c::host

@@ -23,7 +23,4 @@ class Library {
   std::unique_ptr<Impl> impl_;
 };
 
-/// The running program's file.
-[[nodiscard]] std::filesystem::path program_path();
-
 }  // namespace d2c::host

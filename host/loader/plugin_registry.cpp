@@ -1,6 +1,7 @@
 #include "host/loader/plugin_registry.hpp"
 
 #include "host/loader/library.hpp"
+#include "host/platform/process.hpp"
 #include "libs/digest/sha256.hpp"
 
 #include <algorithm>
@@ -58,7 +59,7 @@ PluginRegistry::PluginRegistry(std::span<const fs::path> plugin_dirs, std::span<
     if (!directory.empty()) add_directory(directory, "D2C_PLUGIN_PATH");
   const fs::path subfolder = fs::path(D2C_PLUGIN_SUBDIR).lexically_relative("lib");
   if (const fs::path data = user_data_folder(); !data.empty()) add_directory(data / subfolder, "user");
-  add_directory(program_path().parent_path().parent_path() / D2C_PLUGIN_SUBDIR, "bundled");
+  add_directory(program_file().parent_path().parent_path() / D2C_PLUGIN_SUBDIR, "bundled");
 }
 
 void PluginRegistry::add_directory(const fs::path& directory, const std::string& origin) {

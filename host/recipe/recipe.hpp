@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace d2c::host {
@@ -121,10 +122,26 @@ struct Override {
 /// ("quantize", "model", "output", ...) the specs of the plugins that may stand there.
 [[nodiscard]] Value recipe_schema(const std::map<std::string, std::vector<const d2c_option_spec*>>& plugin_options);
 
+/// The resolved recipe as a package may carry it: local paths are cut to their last component and the output path is
+/// left out, so that it tells nothing about the machine and is the same wherever the conversion ran.
+[[nodiscard]] Value publishable(const Recipe& recipe);
+
+/// The resolved recipe as TOML, a valid recipe by itself; each written value is followed by where it was written.
+[[nodiscard]] std::string to_toml(const Recipe& recipe);
+
+/// `text` as a TOML string, for the value of an Override.
+[[nodiscard]] std::string toml_string(std::string_view text);
+
+/// Tables of all keys in Markdown, made from the table that validates recipes.
+[[nodiscard]] std::string recipe_reference();
+
 /// The folder of the shipped recipes: <exe>/../share/dolphin2coreml/configs.
 [[nodiscard]] std::filesystem::path shipped_recipes();
 
 /// A recipe by path, or by the name of a shipped one with or without ".toml". Error(usage) naming what exists.
 [[nodiscard]] std::filesystem::path find_recipe(const std::string& name_or_path);
+
+/// File names of the shipped recipes, sorted.
+[[nodiscard]] std::vector<std::string> list_shipped_recipes();
 
 }  // namespace d2c::host

@@ -1,6 +1,6 @@
 #include "host/workspace/journal.hpp"
 
-#include "host/workspace/platform.hpp"
+#include "host/platform/files.hpp"
 #include "libs/json/json.hpp"
 
 #include <fcntl.h>
@@ -67,7 +67,7 @@ Journal::Journal(std::filesystem::path file, std::span<const JournalEntry> kept)
     close(fd_);
     throw;
   }
-  platform::sync_directory(file_.parent_path());
+  sync_directory(file_.parent_path());
 }
 
 Journal::~Journal() { close(fd_); }

@@ -1,6 +1,6 @@
 #include "host/workspace/workspace.hpp"
 
-#include "host/workspace/platform.hpp"
+#include "host/platform/files.hpp"
 
 #include <d2c/error.hpp>
 
@@ -26,7 +26,7 @@ std::uint64_t bytes_on_disk(const fs::path& folder) {
   std::uint64_t total = 0;
   std::error_code ignored;
   for (const auto& entry : fs::recursive_directory_iterator(folder, ignored))
-    total += platform::allocated_bytes(entry.path());
+    total += allocated_bytes(entry.path());
   return total;
 }
 
@@ -95,9 +95,9 @@ void Workspace::publish() {
   std::error_code ignored;
   const bool replaces = fs::exists(fs::symlink_status(output_, ignored));
   if (replaces && !force_) fail_usage(output_.string() + " has appeared meanwhile; pass --force to replace it");
-  if (replaces ? !platform::exchange(package(), output_) : std::rename(package().c_str(), output_.c_str()) != 0)
+  if (replaces ? !exchange(package(), output_) : std::rename(package().c_str(), output_.c_str()) != 0)
     fail_system(output_, "cannot move the finished package into place");
-  platform::sync_directory(output_.parent_path());
+  sync_directory(output_.parent_path());
 }
 
 }  // namespace d2c::host

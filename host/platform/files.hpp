@@ -1,10 +1,11 @@
-// The few calls that differ between Linux and macOS.
+// File operations that operating systems spell differently.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
-namespace d2c::host::platform {
+namespace d2c::host {
 
 /// Swaps two paths in one step where the file system can, else moves `to` into `from`'s folder first.
 /// False with errno set where neither works.
@@ -13,14 +14,11 @@ namespace d2c::host::platform {
 /// Makes renames in a directory durable. Best effort: some file systems refuse to sync directories.
 void sync_directory(const std::filesystem::path& directory);
 
-/// Disk space a file holds, 0 where it cannot be read.
+/// Disk space a file holds, 0 where it cannot be examined.
 [[nodiscard]] std::uint64_t allocated_bytes(const std::filesystem::path& file);
 
-/// Resident memory of this process in bytes: now, and at its peak.
-[[nodiscard]] std::uint64_t resident_bytes();
-[[nodiscard]] std::uint64_t peak_resident_bytes();
+/// Size, modification time and inode of a file as text, to tell whether it is still the same; empty where it cannot
+/// be examined.
+[[nodiscard]] std::string file_identity(const std::filesystem::path& file);
 
-/// Bytes this process has read through system calls so far (0 where the system does not count them).
-[[nodiscard]] std::uint64_t bytes_read();
-
-}  // namespace d2c::host::platform
+}  // namespace d2c::host

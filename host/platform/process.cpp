@@ -1,0 +1,77 @@
+#include "host/platform/process.hpp"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string>
+
+#ifdef __APPLE__
+#include <mach-o/dyld.h>
+#include <mach/mach.h>
+#endif
+
+namespace d2c::host {
+
+#ifdef __APPLE__
+
+std::filesystem::path program_file() {
+  std::uint32_t size = 0;
+  _NSGetExecutablePath(nullptr, &size);
+  std::string path(size, '\0');
+  if (_NSGetExecutablePath(path.data(), &size) != 0) return {};
+  std::error_code ignored;
+  return std::filesystem::canonical(path.c_str(), ignored);
+}
+
+std::uint64_t resident_memory() noexcept {
+  mach_task_basic_info info{};
+  mach_msg_type_number_t count = MACH_TASK_BASIC_INFO_COUNT;
+  const kern_return_t code =
+      task_info(mach_task_self(), MACH_TASK_BASIC_INFO, reinterpret_cast<task_info_t>(&info), &count);
+  return code == KERN_SUCCESS ? info.resident_size : 0;
+}
+
+std::uint64_t peak_resident_memory() noexcept {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss);
+}
+
+std::uint64_t bytes_read() noexcept { return 0; }
+
+#else
+
+std::filesystem::path program_file() {
+  std::error_code ignored;
+  return std::filesystem::read_symlink("/proc/self/exe", ignored);
+}
+
+std::uint64_t resident_memory() noexcept {
+  std::FILE* file = std::fopen("/proc/self/statm", "re");
+  if (file == nullptr) return 0;
+  unsigned long long total = 0;
+  unsigned long long resident = 0;
+  const int fields = std::fscanf(file, "%llu %llu", &total, &resident);
+  std::fclose(file);
+  return fields == 2 ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
+}
+
+std::uint64_t peak_resident_memory() noexcept {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+}
+
+std::uint64_t bytes_read() noexcept {
+  std::FILE* file = std::fopen("/proc/self/io", "re");
+  if (file == nullptr) return 0;
+  unsigned long long bytes = 0;
+  const int fields = std::fscanf(file, "rchar: %llu", &bytes);
+  std::fclose(file);
+  return fields == 1 ? bytes : 0;
+}
+
+#endif
+
+}  // namespace d2c::host

@@ -1,0 +1,21 @@
+// Facts about the running process that each operating system tells in its own way.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+namespace d2c::host {
+
+/// The program's file, links resolved; empty where the system does not tell.
+[[nodiscard]] std::filesystem::path program_file();
+
+/// Bytes of memory the process holds now, mapped pages included; 0 where the system does not tell.
+[[nodiscard]] std::uint64_t resident_memory() noexcept;
+
+/// The most it has held so far.
+[[nodiscard]] std::uint64_t peak_resident_memory() noexcept;
+
+/// Bytes the process has read through system calls so far; 0 where the system does not count them.
+[[nodiscard]] std::uint64_t bytes_read() noexcept;
+
+}  // namespace d2c::host

@@ -1,0 +1,285 @@
+#include "host/recipe/keys.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace d2c::host {
+namespace {
+
+constexpr std::int64_t kMaxPositions = std::int64_t{1} << 24;
+
+constexpr KeySpec kTop[] = {
+    {.name = "schema",
+     .kind = D2C_VALUE_INTEGER,
+     .default_json = "1",
+     .help = "Version of the recipe format.",
+     .allowed_json = "[1]"},
+    {.name = "extends",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "Recipe this one is a variant of: a path relative to this file, or the name of a shipped recipe."},
+};
+
+constexpr KeySpec kModel[] = {
+    {.name = "source",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "The model: a directory, a file or an id that a weight source knows.",
+     .is_path = true},
+    {.name = "plugin",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("")",
+     .help = "Weight source; empty: the one that recognizes `source`.",
+     .of_subject = true},
+    {.name = "revision",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("")",
+     .help = "Revision of a source that has several.",
+     .of_subject = true},
+};
+
+constexpr KeySpec kAdapter[] = {
+    {.name = "path",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "Folder of the adapter.",
+     .is_path = true,
+     .required = true},
+    {.name = "revision",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("")",
+     .help = "Revision of an adapter that has several."},
+    {.name = "weight", .kind = D2C_VALUE_REAL, .default_json = "1.0", .help = "Factor on the adapter's change."},
+    {.name = "stack",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("chat")",
+     .help = "Which functions it changes: those that read the chat weights or those that read the encoder's.",
+     .allowed_json = R"(["chat", "encoder"])"},
+    {.name = "plugin",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("")",
+     .help = "Adapter merger; empty: that of [adapters]."},
+};
+
+constexpr KeySpec kAdapters[] = {
+    {.name = "plugin", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "Adapter merger."},
+    {.name = "combination",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("sequential")",
+     .help = "How the adapters of one stack are combined; the adapter merger says which ways there are."},
+    {.name = "tied",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("untie")",
+     .help = "An adapter on a tied embedding or head: give each its own weights, or change both.",
+     .allowed_json = R"(["untie", "shared"])"},
+};
+
+constexpr KeySpec kGraph[] = {
+    {.name = "context",
+     .kind = D2C_VALUE_INTEGER,
+     .default_json = nullptr,
+     .help = "Positions of the KV cache; absent: 2048, or what the model has if that is less.",
+     .minimum = 1,
+     .maximum = kMaxPositions},
+    {.name = "prefill",
+     .kind = D2C_VALUE_INTEGER,
+     .default_json = "64",
+     .help = "Tokens that one call of `init` takes.",
+     .minimum = 1,
+     .maximum = kMaxPositions},
+    {.name = "kv",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("packed")",
+     .help = "KV cache: one state, a state each for keys and values, or inputs and outputs.",
+     .allowed_json = R"(["packed", "split", "io"])"},
+    {.name = "attention",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("explicit")",
+     .help = "Attention as matmul and softmax in fp32, or as one fused op.",
+     .allowed_json = R"(["explicit", "fused"])"},
+    {.name = "precision",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("fp16")",
+     .help = "Type of activations, and of weights that no quantizer takes.",
+     .allowed_json = R"(["fp16", "fp32"])"},
+    {.name = "functions",
+     .kind = D2C_VALUE_LIST,
+     .default_json = R"(["init", "decode", "encode"])",
+     .help = "Functions of the package, each described by a [[function]]; the first is the default one."},
+};
+
+constexpr KeySpec kEncoder[] = {
+    {.name = "weights",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "The encoder's weights: the chat functions', those with its adapters unmerged, or its own. Absent: what its "
+             "adapters need.",
+     .allowed_json = R"(["shared", "shared+adapter", "separate"])"},
+    {.name = "pooling",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("mean")",
+     .help = "How token vectors become one embedding.",
+     .allowed_json = R"(["mean", "weighted_mean", "eos_token", "last_token", "bos_token"])"},
+    {.name = "max_length",
+     .kind = D2C_VALUE_INTEGER,
+     .default_json = "512",
+     .help = "Tokens of the longest text.",
+     .minimum = 1,
+     .maximum = kMaxPositions},
+    {.name = "skip_instruction",
+     .kind = D2C_VALUE_BOOL,
+     .default_json = "true",
+     .help = "Callers leave the instruction's tokens out of the pooling."},
+    {.name = "model",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "Source of the encoder's base weights where they are not the chat model's (weights = \"separate\").",
+     .is_path = true},
+};
+
+constexpr KeySpec kFunction[] = {
+    {.name = "name",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "Name of the function in the package.",
+     .required = true},
+    {.name = "plugin", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "Function emitter."},
+    {.name = "stack",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("chat")",
+     .help = "Whose weights it reads.",
+     .allowed_json = R"(["chat", "encoder"])"},
+    {.name = "options",
+     .kind = D2C_VALUE_TABLE,
+     .default_json = "{}",
+     .help = "Options of the function emitter.",
+     .of_subject = true},
+};
+
+constexpr KeySpec kQuantize[] = {
+    {.name = "plugin",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("none")",
+     .help = "Quantizer; \"none\" keeps weights dense in the graph's precision."},
+};
+
+constexpr KeySpec kRule[] = {
+    {.name = "match",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "A role (attention, mlp, embedding, lm_head) or a glob over tensor names.",
+     .required = true},
+    {.name = "plugin", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "Quantizer; empty: that of [quantize]."},
+};
+
+constexpr KeySpec kTarget[] = {
+    {.name = "deployment",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("iOS18")",
+     .help = "Oldest system the package must run on (iOS18 includes macOS 15 and visionOS 2).",
+     .allowed_json = R"(["iOS18"])"},
+    {.name = "compute_units",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("CPU_AND_GPU")",
+     .help = "What the package is meant to run on; the plan's checks follow it.",
+     .allowed_json = R"(["ALL", "CPU_AND_GPU", "CPU_AND_NE", "CPU_ONLY"])"},
+};
+
+constexpr KeySpec kOutput[] = {
+    {.name = "path",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = nullptr,
+     .help = "The package; relative to where the program runs. Absent: the recipe's name with .mlpackage."},
+    {.name = "writer", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "Package writer."},
+};
+
+constexpr KeySpec kVerify[] = {
+    {.name = "prompts",
+     .kind = D2C_VALUE_LIST,
+     .default_json = "[]",
+     .help = "Prompts whose answers are compared with the reference's."},
+    {.name = "max_new_tokens",
+     .kind = D2C_VALUE_INTEGER,
+     .default_json = "32",
+     .help = "Tokens generated for each prompt.",
+     .minimum = 1,
+     .maximum = kMaxPositions},
+    {.name = "sentences",
+     .kind = D2C_VALUE_LIST,
+     .default_json = "[]",
+     .help = "Sentences whose embeddings are compared with the reference's."},
+    {.name = "min_cosine",
+     .kind = D2C_VALUE_REAL,
+     .default_json = "0.99",
+     .help = "Least cosine similarity of an embedding.",
+     .minimum = -1,
+     .maximum = 1},
+};
+
+constexpr KeySpec kPlugin[] = {
+    {.name = "name", .kind = D2C_VALUE_TEXT, .default_json = nullptr, .help = "Name of the plugin.", .required = true},
+    {.name = "path",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("")",
+     .help = "The library; empty: searched for.",
+     .is_path = true},
+    {.name = "version", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "The version it must have; empty: any."},
+    {.name = "sha256", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "The digest it must have; empty: any."},
+};
+
+constexpr auto kOnce = Repetition::once;
+
+constexpr SectionSpec kSections[] = {
+    {"", kOnce, nullptr, nullptr, false, kTop, "Top level"},
+    {"model", kOnce, nullptr, "source", true, kModel, "The base model"},
+    {"adapter", Repetition::replaced, "stack", nullptr, false, kAdapter, "One LoRA adapter; the order is the merge order"},
+    {"adapters", kOnce, nullptr, "plugin", true, kAdapters, "How adapters are merged"},
+    {"graph", kOnce, nullptr, nullptr, false, kGraph, "The graphs of the package"},
+    {"encoder", kOnce, nullptr, nullptr, false, kEncoder, "The embedding function"},
+    {"function", Repetition::merged, "name", "plugin", false, kFunction, "One function of the package"},
+    {"quantize", kOnce, nullptr, "plugin", true, kQuantize, "Compression of the weights"},
+    {"quantize.rule", Repetition::replaced, "match", "plugin", true, kRule,
+     "Other options for some weights; the last rule that matches wins"},
+    {"target", kOnce, nullptr, nullptr, false, kTarget, "Where the package will run"},
+    {"output", kOnce, nullptr, "writer", true, kOutput, "The package"},
+    {"verify", kOnce, nullptr, nullptr, false, kVerify, "What a check of the package compares"},
+    {"plugin", Repetition::merged, "name", nullptr, false, kPlugin, "A pinned plugin"},
+};
+
+constexpr std::string_view kRoles[] = {"attention", "mlp", "embedding", "lm_head", "norm", "bias", "lora"};
+
+}  // namespace
+
+std::span<const SectionSpec> recipe_sections() { return kSections; }
+
+const SectionSpec* find_section(std::string_view name) {
+  const auto* it = std::find_if(std::begin(kSections), std::end(kSections), [&](const auto& s) { return s.name == name; });
+  return it == std::end(kSections) ? nullptr : it;
+}
+
+const KeySpec* find_key(const SectionSpec& section, std::string_view name) {
+  const auto it = std::find_if(section.keys.begin(), section.keys.end(), [&](const auto& k) { return k.name == name; });
+  return it == section.keys.end() ? nullptr : &*it;
+}
+
+const SectionSpec* find_subsection(const SectionSpec& section, std::string_view key) {
+  const auto* it = std::find_if(std::begin(kSections), std::end(kSections), [&](const SectionSpec& s) {
+    return *s.name != '\0' && parent_of(s) == section.name && leaf_of(s) == key;
+  });
+  return it == std::end(kSections) ? nullptr : it;
+}
+
+std::span<const std::string_view> weight_roles() { return kRoles; }
+
+std::string_view parent_of(const SectionSpec& section) {
+  const std::string_view name = section.name;
+  const std::size_t dot = name.rfind('.');
+  return dot == std::string_view::npos ? std::string_view() : name.substr(0, dot);
+}
+
+std::string_view leaf_of(const SectionSpec& section) {
+  const std::string_view name = section.name;
+  return name.substr(name.rfind('.') + 1);
+}
+
+}  // namespace d2c::host
