@@ -18,7 +18,7 @@ const Node* Node::find(std::string_view key) const noexcept {
 
 Node& Node::at_or_add(std::string_view key, const std::string& from) {
   if (Node* existing = find(key)) return *existing;
-  Node& added = members.emplace_back(std::string(key), Node()).second;
+  Node& added = members.emplace_back(Member{std::string(key), {}}).second;
   added.origin = from;
   return added;
 }

@@ -11,7 +11,7 @@
 namespace d2c::host {
 
 struct Node {
-  using Member = std::pair<std::string, Node>;
+  struct Member;
 
   enum class Kind { scalar, list, table };
 
@@ -32,6 +32,11 @@ struct Node {
   [[nodiscard]] Value value() const;
   /// "a string", "a list of tables"...
   [[nodiscard]] std::string kind_name() const;
+};
+
+struct Node::Member {
+  std::string first;
+  Node second;
 };
 
 /// Parses a TOML document. Errors are Error(usage), opened by FILE:LINE:COLUMN.

@@ -5,6 +5,7 @@
 #include "libs/json/json.hpp"
 
 #include <algorithm>
+#include <limits>
 #include <cctype>
 #include <charconv>
 #include <set>
@@ -166,15 +167,18 @@ Node load_chain(const fs::path& file, std::vector<fs::path>& chain) {
 
 struct KeyPart {
   std::string name;
-  std::optional<std::size_t> index;
+  std::optional<std::size_t> index;  ///< kAppend: the next one
 };
 
+constexpr std::size_t kAppend = std::numeric_limits<std::size_t>::max();
+
 [[noreturn]] void fail_key(const Override& o) {
-  fail_usage(o.origin + ": '" + o.key + "' is not a key; write it like quantize.bits or adapter[0].weight");
+  fail_usage(o.origin + ": '" + o.key + "' is not a key; write it like quantize.bits, adapter[0].weight or adapter[+]");
 }
 
 std::optional<std::size_t> parse_index(std::string_view text, const Override& o) {
   if (text.empty()) return std::nullopt;
+  if (text == "[+]") return kAppend;
   std::size_t index = 0;
   const auto [end, error] = std::from_chars(text.data() + 1, text.data() + text.size(), index);
   if (text.size() < 3 || error != std::errc() || end != text.data() + text.size() - 1 || text.back() != ']') fail_key(o);
@@ -208,11 +212,12 @@ Node& entry_at(Node& list, const KeyPart& part, const Override& o) {
   if (list.kind == Node::Kind::table && list.members.empty()) list.kind = Node::Kind::list;
   if (list.kind != Node::Kind::list) fail_usage(o.origin + ": " + part.name + " is " + list.kind_name() + ", not a list");
   const std::size_t count = list.items.size();
-  if (*part.index > count)
+  const std::size_t index = *part.index == kAppend ? count : *part.index;
+  if (index > count)
     fail_usage(o.origin + ": " + part.name + " has " + std::to_string(count) + " entries, so the index may be at most " +
                std::to_string(count) + " (which appends one)");
-  if (*part.index == count) list.items.emplace_back().origin = o.origin;
-  return list.items[*part.index];
+  if (index == count) list.items.emplace_back().origin = o.origin;
+  return list.items[index];
 }
 
 Node& member_at(Node& table, const KeyPart& part, const Override& o) {

@@ -90,7 +90,7 @@ class Converter {
     for (const auto& [key, value] : entries) {
       Node member = node(*value, depth + 1);
       member.origin = where(key->source());
-      out.members.emplace_back(std::string(key->str()), std::move(member));
+      out.members.push_back({std::string(key->str()), std::move(member)});
     }
     return out;
   }
