@@ -71,7 +71,8 @@ class MergeGolden : public ::testing::TestWithParam<GoldenCase> {};
 class RejectGolden : public ::testing::TestWithParam<GoldenCase> {};
 
 TEST_P(MergeGolden, MergesAsTheReferenceDoes) {
-  const auto& [folder, data] = GetParam();
+  const fs::path& folder = GetParam().folder;
+  const Value& data = GetParam().data;
   const Model model(folder / data.at("model").as_text());
   RecordingHost host;
   const auto make = [&] {
@@ -99,7 +100,8 @@ TEST_P(MergeGolden, MergesAsTheReferenceDoes) {
 }
 
 TEST_P(MergeGolden, OffersFactorsWhoseProductIsTheChange) {
-  const auto& [folder, data] = GetParam();
+  const fs::path& folder = GetParam().folder;
+  const Value& data = GetParam().data;
   if (is_refused_by_design(data)) return;
   const Model model(folder / data.at("model").as_text());
   RecordingHost host;
@@ -133,7 +135,8 @@ TEST_P(MergeGolden, OffersFactorsWhoseProductIsTheChange) {
 }
 
 TEST_P(RejectGolden, IsRefusedWithASentenceOrAcceptedAsExpected) {
-  const auto& [folder, data] = GetParam();
+  const fs::path& folder = GetParam().folder;
+  const Value& data = GetParam().data;
   const Model model(folder / data.at("model").as_text());
   const std::string& expectation = data.at("expect").as_text();
   const bool must_accept = expectation == "accept" || expectation == "accept_normalised";
