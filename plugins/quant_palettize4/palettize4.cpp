@@ -57,7 +57,9 @@ Geometry geometry_of(const WeightDesc& weight, const Options& options) {
     if (g.columns > kMaxGroupValues / size)
       refuse(weight,
              "groups of " + std::to_string(size) + " rows hold more than 2^32 - 1 values; use a smaller group_size");
-    g.padded_rows = g.rows + (size - g.rows % size) % size;
+    const std::int64_t padding = (size - g.rows % size) % size;
+    if (g.rows > std::numeric_limits<std::int64_t>::max() - padding) refuse(weight, "too many rows");
+    g.padded_rows = g.rows + padding;
     g.group_rows = size;
   } else if (options.granularity == Granularity::grouped_channel) {
     const std::int64_t width = weight.shape[1];
