@@ -74,7 +74,7 @@ std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& asse
     identity.set("key", w.key);
     identity.set("storage", storage_identity(w, i, assembly, plugins));
     if (w.source != nullptr) identity.set("source", source_identity(w, plugins));
-    if (w.source != nullptr) identity.set("model", recipe.model.options);
+    if (w.source != nullptr) identity.set("model", Value(Value::List{recipe.model.source, recipe.model.options}));
     if (w.merged != nullptr) identity.set("stack", stack_identity(*w.merged, recipe, plugins));
     digests.push_back(sha256_of(json::dump(identity)));
   }

@@ -1,0 +1,48 @@
+// The command line as typed, checked and sorted into what each command needs. CLI11 stays in arguments.cpp.
+#pragma once
+
+#include "host/convert/conversion.hpp"
+#include "host/platform/terminal.hpp"
+#include "host/recipe/recipe.hpp"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace d2c::host::cli {
+
+enum class Command { convert, plan, inspect, clean, plugins_list, plugins_info, recipe_check, recipe_show, recipe_schema, recipe_reference };
+
+struct Arguments {
+  Command command = Command::convert;
+  bool json = false;
+  bool quiet = false;
+  int verbose = 0;
+  bool progress = true;
+  ColorMode color = ColorMode::automatic;
+  std::vector<std::filesystem::path> plugin_dirs;
+
+  std::string subject;               ///< recipe, package or plugin: the command's one positional argument
+  std::vector<Override> overrides;   ///< shorthands first, then --set, each in the order typed
+  bool names_model = false;          ///< --model was given
+  RunOptions run;
+};
+
+/// Where parsing ends without a command: help and version texts for stdout.
+struct Answer {
+  std::string text;
+};
+
+/// Error(usage) for anything that does not parse; an unknown flag is answered with the nearest one.
+/// `json` is set as soon as it is seen, so that even a parse error is reported the way that was asked for.
+[[nodiscard]] std::optional<Answer> parse(int argc, const char* const* argv, Arguments& arguments);
+
+/// "DIR[:WEIGHT]": what follows the last colon is a weight if it reads as a number.
+struct AdapterArgument {
+  std::string path;
+  double weight = 1;
+};
+[[nodiscard]] AdapterArgument parse_adapter(const std::string& text);
+
+}  // namespace d2c::host::cli
