@@ -208,9 +208,9 @@ TEST_F(HostilePackage, RefersToOtherFiles) {
                                                         {"@model_path//etc/passwd", "leads out of"},
                                                         {"@model_path/", "leads out of"},
                                                         {"@model_path/weights", "no such weight file"}};
-  for (const auto& [file, message] : kCases) {
-    edit_model([&](spec::Model& m) { input(op(m, "init", "palette4"), "indices").mutable_blob()->set_file(file); });
-    expect_refusal(message);
+  for (const auto& c : kCases) {
+    edit_model([&](spec::Model& m) { input(op(m, "init", "palette4"), "indices").mutable_blob()->set_file(c.first); });
+    expect_refusal(c.second);
   }
 }
 
