@@ -82,8 +82,11 @@ nlohmann::ordered_json to_json(const Value& v) {
       return list;
     }
     case D2C_VALUE_TABLE: {
+      // By way of the vector beneath: insertion by key searches it, which is quadratic in a vocabulary's size.
       auto table = nlohmann::ordered_json::object();
-      for (const auto& [key, item] : v.members()) table[key] = to_json(item);
+      auto& members = table.get_ref<nlohmann::ordered_json::object_t&>();
+      members.reserve(v.members().size());
+      for (const auto& [key, item] : v.members()) members.emplace_back(key, to_json(item));
       return table;
     }
     default: return nullptr;

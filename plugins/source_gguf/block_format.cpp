@@ -130,9 +130,11 @@ void q5_k(const Byte* block, float* out) {
 }
 
 void q6_k_sub_block(const Byte* low, int low_shift, const Byte* high, int high_shift, const float* scales, float* out) {
-  for (int j = 0; j < kSubBlock; ++j) {
-    const int q = ((low[j] >> low_shift) & 15) | (((high[j] >> high_shift) & 3) << 4);
-    out[j] = scales[j / kHalfBlock] * static_cast<float>(q - 32);
+  std::array<int, kSubBlock> codes;
+  for (int j = 0; j < kSubBlock; ++j) codes[j] = ((low[j] >> low_shift) & 15) | (((high[j] >> high_shift) & 3) << 4);
+  for (int j = 0; j < kHalfBlock; ++j) {
+    out[j] = scales[0] * static_cast<float>(codes[j] - 32);
+    out[j + kHalfBlock] = scales[1] * static_cast<float>(codes[j + kHalfBlock] - 32);
   }
 }
 
@@ -142,7 +144,8 @@ void q6_k(const Byte* block, float* out) {
   const Byte* packed = high + kSuperBlock / 4;
   const float d = half_at(packed + kSuperBlock / kHalfBlock);
   std::array<float, kSuperBlock / kHalfBlock> scales;
-  for (std::size_t j = 0; j < scales.size(); ++j) scales[j] = d * static_cast<float>(static_cast<std::int8_t>(packed[j]));
+  for (std::size_t j = 0; j < scales.size(); ++j)
+    scales[j] = d * static_cast<float>(static_cast<std::int8_t>(packed[j]));
   for (int s = 0; s < kSubBlocks; ++s) {
     const int half = s / 4, part = s % 4;
     q6_k_sub_block(low + 64 * half + kSubBlock * (part % 2), 4 * (part / 2), high + kSubBlock * half, 2 * part,
@@ -170,9 +173,9 @@ struct TypeName {
 };
 
 constexpr TypeName kUnsupported[] = {
-    {9, "Q8_1"},     {10, "Q2_K"},   {11, "Q3_K"},  {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
-    {19, "IQ1_S"},   {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"}, {23, "IQ4_XS"},  {24, "I8"},     {25, "I16"},
-    {26, "I32"},     {27, "I64"},    {28, "F64"},   {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"},
+    {9, "Q8_1"},   {10, "Q2_K"},   {11, "Q3_K"},  {15, "Q8_K"},  {16, "IQ2_XXS"}, {17, "IQ2_XS"}, {18, "IQ3_XXS"},
+    {19, "IQ1_S"}, {20, "IQ4_NL"}, {21, "IQ3_S"}, {22, "IQ2_S"}, {23, "IQ4_XS"},  {24, "I8"},     {25, "I16"},
+    {26, "I32"},   {27, "I64"},    {28, "F64"},   {29, "IQ1_M"}, {34, "TQ1_0"},   {35, "TQ2_0"},  {39, "MXFP4"},
 };
 
 }  // namespace
@@ -180,7 +183,8 @@ constexpr TypeName kUnsupported[] = {
 std::span<const BlockFormat> block_formats() noexcept { return kFormats; }
 
 const BlockFormat* find_block_format(std::uint32_t type) noexcept {
-  const auto* found = std::find_if(std::begin(kFormats), std::end(kFormats), [type](const auto& f) { return f.type == type; });
+  const auto* found =
+      std::find_if(std::begin(kFormats), std::end(kFormats), [type](const auto& f) { return f.type == type; });
   return found == std::end(kFormats) ? nullptr : found;
 }
 

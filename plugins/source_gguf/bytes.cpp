@@ -30,7 +30,8 @@ void ByteSource::read(std::uint64_t offset, std::span<std::byte> out) const {
   if (!out.empty()) read_within(offset, out);
 }
 
-FileBytes::FileBytes(const std::string& path) : ByteSource(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
+FileBytes::FileBytes(const std::string& path)
+    : ByteSource(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC)) {
   if (descriptor_ < 0) fail_errno(path, errno);
   struct stat status {};
   const int error = ::fstat(descriptor_, &status) == 0 ? 0 : errno;

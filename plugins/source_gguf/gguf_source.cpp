@@ -48,7 +48,8 @@ class RowReader {
  private:
   /// The stored rows to read next, [begin, end), which hold exactly the rows up to `end`: the reordering stays in a head.
   [[nodiscard]] std::pair<std::int64_t, std::int64_t> stored_range(std::int64_t row, std::int64_t stop) const {
-    if (const std::int64_t head = weight_.interleaved_rows; head != 0) return {row - row % head, row - row % head + head};
+    if (const std::int64_t head = weight_.interleaved_rows; head != 0)
+      return {row - row % head, row - row % head + head};
     return {row, std::min(stop, row + std::max<std::int64_t>(1, kWindow / stored_row_bytes_))};
   }
 
@@ -77,8 +78,10 @@ class RowReader {
   }
 
   [[noreturn]] void fail_range(std::int64_t row) const {
-    fail_input(bytes_.name() + ": tensor " + in_quotes(weight_.stored.name) + " holds a value in row " + std::to_string(weight_.stored_row(row)) +
-               " that fp16 cannot hold (beyond 65504 or no number); the file is damaged or the model needs another format");
+    fail_input(
+        bytes_.name() + ": tensor " + in_quotes(weight_.stored.name) + " holds a value in row " +
+        std::to_string(weight_.stored_row(row)) +
+        " that fp16 cannot hold (beyond 65504 or no number); the file is damaged or the model needs another format");
   }
 
   const ByteSource& bytes_;
@@ -98,22 +101,26 @@ int GgufSource::probe(const char* path) {
 }
 
 GgufSource::GgufSource(const Host& host, const Config& options)
-    : GgufSource(host, std::make_unique<FileBytes>(std::filesystem::absolute(options.require_text("path")).lexically_normal().string())) {}
+    : GgufSource(host, std::make_unique<FileBytes>(
+                           std::filesystem::absolute(options.require_text("path")).lexically_normal().string())) {}
 
-GgufSource::GgufSource(const Host& host, std::unique_ptr<const ByteSource> bytes) : bytes_(std::move(bytes)), files_{bytes_->name()} {
+GgufSource::GgufSource(const Host& host, std::unique_ptr<const ByteSource> bytes)
+    : bytes_(std::move(bytes)), files_{bytes_->name()} {
   const Header header = parse_header(*bytes_);
   LlamaModel model = read_llama_model(*bytes_, header);
   config_ = std::move(model.config);
   weights_ = std::move(model.weights);
   for (const Weight& w : weights_) tensors_.push_back(w.info);
-  assets_ = tokenizer_assets(*bytes_, header.metadata, config_.at("vocab_size").as_int(), [&host](const std::string& text) { host.warn(text); });
+  assets_ = tokenizer_assets(*bytes_, header.metadata, config_.at("vocab_size").as_int(),
+                             [&host](const std::string& text) { host.warn(text); });
 }
 
 View GgufSource::view(std::size_t tensor, std::int64_t first, std::int64_t count) const {
   const Weight& weight = weights_.at(tensor);
   const std::int64_t rows = rows_of(weight.info.type.shape);
   if (first < 0 || count < 0 || first > rows || count > rows - first) {
-    fail_usage("rows " + std::to_string(first) + " + " + std::to_string(count) + " of " + weight.info.name + ", which has " + std::to_string(rows));
+    fail_usage("rows " + std::to_string(first) + " + " + std::to_string(count) + " of " + weight.info.name +
+               ", which has " + std::to_string(rows));
   }
   const RowReader reader(*bytes_, weight);
   const auto size = static_cast<std::size_t>(count * reader.row_bytes());

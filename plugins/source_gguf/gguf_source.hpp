@@ -15,9 +15,6 @@ namespace d2c::source_gguf {
 /// Weights under their Hugging Face names; block-quantized ones are dequantized row by row when they are viewed.
 class GgufSource final : public WeightSource {
  public:
-  static constexpr OptionSpec kOptions[] = {
-      {"path", D2C_VALUE_TEXT, nullptr, nullptr, "The .gguf file."},
-  };
   static int probe(const char* path);
 
   GgufSource(const Host& host, const Config& options);

@@ -16,9 +16,9 @@ namespace {
 constexpr std::uint32_t kMagic = 0x46554747u;  // "GGUF"
 constexpr std::uint32_t kDefaultAlignment = 32;
 constexpr std::uint32_t kMaxDimensions = 4;
-constexpr std::uint64_t kMaxKey = 65535;        // the format's own limit
-constexpr std::uint64_t kMaxTensorName = 64;    // the format's own limit
-constexpr std::uint64_t kMaxText = 16u << 20;   // far above any chat template
+constexpr std::uint64_t kMaxKey = 65535;         // the format's own limit
+constexpr std::uint64_t kMaxTensorName = 64;     // the format's own limit
+constexpr std::uint64_t kMaxText = 16u << 20;    // far above any chat template
 constexpr std::uint64_t kMaxEntries = 1u << 18;  // far above any model's tensors or keys
 constexpr std::uint64_t kMaxItems = 1u << 23;    // far above any vocabulary
 // What an entry takes at least, so that a count can be held against the file's size before anything is allocated.
@@ -79,7 +79,9 @@ class Cursor {
   void reading(std::string what) { what_ = std::move(what); }
   [[nodiscard]] std::uint64_t position() const noexcept { return position_; }
   [[nodiscard]] std::uint64_t remaining() const noexcept { return source_.size() - position_; }
-  [[noreturn]] void fail(const std::string& problem) const { fail_input(source_.name() + ": " + what_ + " " + problem); }
+  [[noreturn]] void fail(const std::string& problem) const {
+    fail_input(source_.name() + ": " + what_ + " " + problem);
+  }
 
   void require(std::uint64_t bytes) const {
     if (bytes > remaining()) {
@@ -115,7 +117,8 @@ class Cursor {
   std::size_t checked_length(std::uint64_t limit) {
     const auto length = number<std::uint64_t>();
     require(length);
-    if (length > limit) fail("is text of " + std::to_string(length) + " bytes, more than the " + std::to_string(limit) + " allowed");
+    if (length > limit)
+      fail("is text of " + std::to_string(length) + " bytes, more than the " + std::to_string(limit) + " allowed");
     return static_cast<std::size_t>(length);
   }
 
@@ -176,7 +179,8 @@ class Parser {
 
  private:
   void read_counts() {
-    if (source_.size() < 4 || cursor_.number<std::uint32_t>() != kMagic) fail_input(source_.name() + ": is not a GGUF file");
+    if (source_.size() < 4 || cursor_.number<std::uint32_t>() != kMagic)
+      fail_input(source_.name() + ": is not a GGUF file");
     const auto version = cursor_.number<std::uint32_t>();
     if (version == 0x02000000u || version == 0x03000000u) {
       fail_input(source_.name() + ": is big-endian; only little-endian GGUF files are supported");
@@ -203,7 +207,8 @@ class Parser {
     cursor_.reading("the value of " + in_quotes(key));
     const auto type = static_cast<ValueType>(cursor_.number<std::uint32_t>());
     MetadataValue value = read_value(type);
-    if (!metadata_.add(key, std::move(value))) fail_input(source_.name() + ": the key " + in_quotes(key) + " stands twice");
+    if (!metadata_.add(key, std::move(value)))
+      fail_input(source_.name() + ": the key " + in_quotes(key) + " stands twice");
   }
 
   MetadataValue read_value(ValueType type) {
@@ -273,18 +278,21 @@ class Parser {
     tensor.bytes = stored_bytes(tensor);
     tensor.offset = cursor_.number<std::uint64_t>();
     if (tensor.offset % alignment_ != 0) {
-      cursor_.fail("starts at offset " + std::to_string(tensor.offset) + ", no multiple of the alignment " + std::to_string(alignment_));
+      cursor_.fail("starts at offset " + std::to_string(tensor.offset) + ", no multiple of the alignment " +
+                   std::to_string(alignment_));
     }
     tensors_.push_back(std::move(tensor));
   }
 
   Shape read_shape() {
     const auto rank = cursor_.number<std::uint32_t>();
-    if (rank == 0 || rank > kMaxDimensions) cursor_.fail("has " + std::to_string(rank) + " dimensions instead of 1 to 4");
+    if (rank == 0 || rank > kMaxDimensions)
+      cursor_.fail("has " + std::to_string(rank) + " dimensions instead of 1 to 4");
     Shape shape(rank);
     for (auto d = shape.rbegin(); d != shape.rend(); ++d) {
       const auto size = cursor_.number<std::uint64_t>();
-      if (size == 0 || size > static_cast<std::uint64_t>(INT64_MAX)) cursor_.fail("has a dimension of " + std::to_string(size));
+      if (size == 0 || size > static_cast<std::uint64_t>(INT64_MAX))
+        cursor_.fail("has a dimension of " + std::to_string(size));
       *d = static_cast<std::int64_t>(size);
     }
     return shape;
@@ -295,13 +303,15 @@ class Parser {
     if (const BlockFormat* format = find_block_format(type)) return format;
     std::string supported;
     for (const BlockFormat& f : block_formats()) supported += (supported.empty() ? "" : ", ") + std::string(f.name);
-    cursor_.fail("is stored as " + ggml_type_name(type) + ", which is not supported; convert the model to one of " + supported);
+    cursor_.fail("is stored as " + ggml_type_name(type) + ", which is not supported; convert the model to one of " +
+                 supported);
   }
 
   std::uint64_t stored_bytes(const TensorRecord& tensor) const {
     const BlockFormat& format = *tensor.format;
     const auto elements = checked_count(tensor.shape);
-    if (!elements || *elements > INT64_MAX / format.bytes) cursor_.fail("has the impossible shape " + to_string(tensor.shape));
+    if (!elements || *elements > INT64_MAX / format.bytes)
+      cursor_.fail("has the impossible shape " + to_string(tensor.shape));
     if (tensor.shape.back() % format.elements != 0) {
       cursor_.fail("has rows of " + std::to_string(tensor.shape.back()) + " elements, which blocks of " +
                    std::to_string(format.elements) + " (" + format.name + ") do not divide");
@@ -316,8 +326,9 @@ class Parser {
     const std::uint64_t available = source_.size() - std::min(source_.size(), data);
     for (TensorRecord& t : tensors_) {
       if (t.offset > available || t.bytes > available - t.offset) {
-        fail_input(source_.name() + ": tensor " + in_quotes(t.name) + " needs " + std::to_string(t.bytes) + " bytes at offset " +
-                   std::to_string(t.offset) + ", the file has " + std::to_string(available) + " bytes of data; it is truncated or damaged");
+        fail_input(source_.name() + ": tensor " + in_quotes(t.name) + " needs " + std::to_string(t.bytes) +
+                   " bytes at offset " + std::to_string(t.offset) + ", the file has " + std::to_string(available) +
+                   " bytes of data; it is truncated or damaged");
       }
       t.offset += data;
     }
@@ -330,7 +341,8 @@ class Parser {
     std::sort(order.begin(), order.end(), [](const auto* a, const auto* b) { return a->offset < b->offset; });
     for (std::size_t i = 1; i < order.size(); ++i) {
       if (order[i - 1]->offset + order[i - 1]->bytes > order[i]->offset) {
-        fail_input(source_.name() + ": tensors " + in_quotes(order[i - 1]->name) + " and " + in_quotes(order[i]->name) + " overlap");
+        fail_input(source_.name() + ": tensors " + in_quotes(order[i - 1]->name) + " and " + in_quotes(order[i]->name) +
+                   " overlap");
       }
     }
   }

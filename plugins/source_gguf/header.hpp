@@ -55,9 +55,15 @@ class Metadata {
   }
   [[nodiscard]] bool has(std::string_view key) const { return values_.contains(std::string(key)); }
   [[nodiscard]] std::optional<bool> boolean(std::string_view key) const { return get<bool>(key, "a boolean"); }
-  [[nodiscard]] std::optional<std::int64_t> integer(std::string_view key) const { return get<std::int64_t>(key, "an integer"); }
-  [[nodiscard]] std::optional<double> real(std::string_view key) const { return get<double>(key, "a floating-point number"); }
-  [[nodiscard]] std::optional<std::string> text(std::string_view key) const { return get<std::string>(key, "a string"); }
+  [[nodiscard]] std::optional<std::int64_t> integer(std::string_view key) const {
+    return get<std::int64_t>(key, "an integer");
+  }
+  [[nodiscard]] std::optional<double> real(std::string_view key) const {
+    return get<double>(key, "a floating-point number");
+  }
+  [[nodiscard]] std::optional<std::string> text(std::string_view key) const {
+    return get<std::string>(key, "a string");
+  }
   [[nodiscard]] std::optional<Array> array(std::string_view key) const { return get<Array>(key, "an array"); }
   [[nodiscard]] bool is_array(std::string_view key) const;
 
@@ -97,7 +103,8 @@ struct Header {
 [[nodiscard]] std::vector<std::string> read_texts(const ByteSource& source, std::string_view key, const Array& array);
 
 /// The items of an array of integers of any width.
-[[nodiscard]] std::vector<std::int64_t> read_integers(const ByteSource& source, std::string_view key, const Array& array);
+[[nodiscard]] std::vector<std::int64_t> read_integers(const ByteSource& source, std::string_view key,
+                                                      const Array& array);
 
 /// Text of a file, in quotes, fit for a message: what is not printable is escaped, what is too long is cut.
 [[nodiscard]] std::string in_quotes(std::string_view text);

@@ -39,19 +39,16 @@ std::int64_t queries(const Sizes& s) { return s.heads * s.head; }
 std::int64_t keys(const Sizes& s) { return s.key_value_heads * s.head; }
 
 constexpr LayerPart kLayerParts[] = {
-    {"attn_norm", "input_layernorm", hidden, nullptr},
-    {"attn_q", "self_attn.q_proj", queries, hidden, true},
-    {"attn_k", "self_attn.k_proj", keys, hidden, true},
-    {"attn_v", "self_attn.v_proj", keys, hidden},
-    {"attn_output", "self_attn.o_proj", hidden, queries},
-    {"ffn_norm", "post_attention_layernorm", hidden, nullptr},
-    {"ffn_gate", "mlp.gate_proj", intermediate, hidden},
-    {"ffn_up", "mlp.up_proj", intermediate, hidden},
+    {"attn_norm", "input_layernorm", hidden, nullptr},    {"attn_q", "self_attn.q_proj", queries, hidden, true},
+    {"attn_k", "self_attn.k_proj", keys, hidden, true},   {"attn_v", "self_attn.v_proj", keys, hidden},
+    {"attn_output", "self_attn.o_proj", hidden, queries}, {"ffn_norm", "post_attention_layernorm", hidden, nullptr},
+    {"ffn_gate", "mlp.gate_proj", intermediate, hidden},  {"ffn_up", "mlp.up_proj", intermediate, hidden},
     {"ffn_down", "mlp.down_proj", hidden, intermediate},
 };
 
 const TensorRecord* find_tensor(const Header& header, std::string_view name) {
-  const auto found = std::find_if(header.tensors.begin(), header.tensors.end(), [name](const auto& t) { return t.name == name; });
+  const auto found =
+      std::find_if(header.tensors.begin(), header.tensors.end(), [name](const auto& t) { return t.name == name; });
   return found == header.tensors.end() ? nullptr : &*found;
 }
 
@@ -65,7 +62,8 @@ class LlamaKeys {
   /// A size; per-layer arrays are accepted where all layers agree.
   [[nodiscard]] std::optional<std::int64_t> size(std::string_view key) const {
     const auto value = metadata_.is_array(key) ? uniform(key) : metadata_.integer(key);
-    if (value && (*value <= 0 || *value > kLargestSize)) metadata_.fail_at(key, "is " + std::to_string(*value) + ", which cannot be");
+    if (value && (*value <= 0 || *value > kLargestSize))
+      metadata_.fail_at(key, "is " + std::to_string(*value) + ", which cannot be");
     return value;
   }
   [[nodiscard]] std::int64_t require_size(std::string_view key) const {
@@ -81,7 +79,8 @@ class LlamaKeys {
  private:
   std::optional<std::int64_t> uniform(std::string_view key) const {
     const std::vector<std::int64_t> values = read_integers(source_, key, *metadata_.array(key));
-    if (values.empty() || std::count(values.begin(), values.end(), values[0]) != static_cast<std::ptrdiff_t>(values.size())) {
+    if (values.empty() ||
+        std::count(values.begin(), values.end(), values[0]) != static_cast<std::ptrdiff_t>(values.size())) {
       metadata_.fail_at(key, "differs from layer to layer, which Llama's architecture does not have");
     }
     return values[0];
@@ -95,7 +94,8 @@ void check_kind(const ByteSource& source, const Metadata& metadata) {
   const auto architecture = metadata.text("general.architecture");
   if (!architecture) metadata.fail_at("general.architecture", "is missing");
   if (*architecture != "llama") {
-    metadata.fail_at("general.architecture", "names the architecture " + in_quotes(*architecture) + "; only llama is supported");
+    metadata.fail_at("general.architecture",
+                     "names the architecture " + in_quotes(*architecture) + "; only llama is supported");
   }
   const std::string type = metadata.text("general.type").value_or("model");
   if (type != "model") metadata.fail_at("general.type", "says that the file is " + in_quotes(type) + ", not a model");
@@ -107,20 +107,23 @@ void check_kind(const ByteSource& source, const Metadata& metadata) {
 /// What other members of the family compute differently must not be dropped in silence.
 void check_computation(const LlamaKeys& keys, const Metadata& metadata, const Sizes& sizes) {
   for (const char* key : {"llama.logit_scale", "llama.residual_scale", "llama.embedding_scale", "llama.attention.scale",
-                          "llama.attention.clamp_kqv", "llama.attention.sliding_window", "llama.attention.layer_norm_epsilon",
-                          "llama.attention.max_alibi_bias"}) {
+                          "llama.attention.clamp_kqv", "llama.attention.sliding_window",
+                          "llama.attention.layer_norm_epsilon", "llama.attention.max_alibi_bias"}) {
     if (metadata.has(key)) metadata.fail_at(key, "asks for a computation that Llama's architecture does not have");
   }
   if (metadata.integer("llama.expert_count").value_or(0) > 0) {
     metadata.fail_at("llama.expert_count", "asks for a mixture of experts, which is not supported");
   }
   if (metadata.boolean("llama.use_parallel_residual").value_or(false)) {
-    metadata.fail_at("llama.use_parallel_residual", "asks for parallel residuals, which Llama's architecture does not have");
+    metadata.fail_at("llama.use_parallel_residual",
+                     "asks for parallel residuals, which Llama's architecture does not have");
   }
-  if (!metadata.boolean("llama.attention.causal").value_or(true)) metadata.fail_at("llama.attention.causal", "is false; only causal models are supported");
+  if (!metadata.boolean("llama.attention.causal").value_or(true))
+    metadata.fail_at("llama.attention.causal", "is false; only causal models are supported");
   const auto require_head_size = [&](const char* key) {
     if (keys.size(key).value_or(sizes.head) != sizes.head) {
-      metadata.fail_at(key, "is " + std::to_string(*keys.size(key)) + "; only the head size " + std::to_string(sizes.head) + " is supported");
+      metadata.fail_at(key, "is " + std::to_string(*keys.size(key)) + "; only the head size " +
+                                std::to_string(sizes.head) + " is supported");
     }
   };
   require_head_size("llama.rope.dimension_count");
@@ -132,9 +135,11 @@ std::int64_t vocabulary_size(const ByteSource& source, const Header& header, con
   if (embedding == nullptr) fail_input(source.name() + ": the tensor '" + std::string(kEmbedding) + "' is missing");
   const std::int64_t rows = embedding->shape[0];
   if (keys.size("llama.vocab_size").value_or(rows) != rows) {
-    header.metadata.fail_at("llama.vocab_size", "is " + std::to_string(*keys.size("llama.vocab_size")) + ", the embedding has " + std::to_string(rows) + " rows");
+    header.metadata.fail_at("llama.vocab_size", "is " + std::to_string(*keys.size("llama.vocab_size")) +
+                                                    ", the embedding has " + std::to_string(rows) + " rows");
   }
-  if (rows > kLargestSize) fail_input(source.name() + ": the tensor '" + std::string(kEmbedding) + "' has " + std::to_string(rows) + " rows");
+  if (rows > kLargestSize)
+    fail_input(source.name() + ": the tensor '" + std::string(kEmbedding) + "' has " + std::to_string(rows) + " rows");
   return rows;
 }
 
@@ -149,10 +154,12 @@ Sizes read_sizes(const ByteSource& source, const Header& header, const LlamaKeys
   const Metadata& m = header.metadata;
   if (s.layers > kMostLayers) m.fail_at("llama.block_count", "is " + std::to_string(s.layers) + ", which cannot be");
   if (s.heads % s.key_value_heads != 0) {
-    m.fail_at("llama.attention.head_count_kv", "is " + std::to_string(s.key_value_heads) + ", which does not divide the " + std::to_string(s.heads) + " heads");
+    m.fail_at("llama.attention.head_count_kv", "is " + std::to_string(s.key_value_heads) +
+                                                   ", which does not divide the " + std::to_string(s.heads) + " heads");
   }
   const auto head = keys.size("llama.attention.key_length");
-  if (!head && s.hidden % s.heads != 0) m.fail_at("llama.attention.head_count", "does not divide llama.embedding_length");
+  if (!head && s.hidden % s.heads != 0)
+    m.fail_at("llama.attention.head_count", "does not divide llama.embedding_length");
   s.head = head.value_or(s.hidden / s.heads);
   if (s.head % 2 != 0) m.fail_at("llama.attention.key_length", "is odd: " + std::to_string(s.head));
   return s;
@@ -166,7 +173,8 @@ class TensorMap {
   TensorMap(const ByteSource& source, const Sizes& sizes) : source_(source), sizes_(sizes) {}
 
   [[nodiscard]] Weight map(const TensorRecord& tensor) const {
-    if (tensor.name == kEmbedding) return weight(tensor, "model.embed_tokens.weight", {sizes_.vocabulary, sizes_.hidden});
+    if (tensor.name == kEmbedding)
+      return weight(tensor, "model.embed_tokens.weight", {sizes_.vocabulary, sizes_.hidden});
     if (tensor.name == kHead) return weight(tensor, "lm_head.weight", {sizes_.vocabulary, sizes_.hidden});
     if (tensor.name == "output_norm.weight") return weight(tensor, "model.norm.weight", {sizes_.hidden});
     return map_layer(tensor);
@@ -181,14 +189,17 @@ class TensorMap {
     if (!name.starts_with(kPrefix) || first == std::string_view::npos || last <= first) fail_unknown(tensor);
     const std::string_view number = name.substr(kPrefix.size(), first - kPrefix.size());
     const std::string_view suffix = name.substr(last + 1);
-    const auto part = std::find_if(std::begin(kLayerParts), std::end(kLayerParts),
-                                   [&](const LayerPart& p) { return p.gguf == name.substr(first + 1, last - first - 1); });
+    const auto part = std::find_if(std::begin(kLayerParts), std::end(kLayerParts), [&](const LayerPart& p) {
+      return p.gguf == name.substr(first + 1, last - first - 1);
+    });
     if (part == std::end(kLayerParts) || !is_layer(number)) fail_unknown(tensor);
-    const std::string target = "model.layers." + std::string(number) + "." + std::string(part->hugging_face) + "." + std::string(suffix);
+    const std::string target =
+        "model.layers." + std::string(number) + "." + std::string(part->hugging_face) + "." + std::string(suffix);
     return layer_weight(tensor, *part, suffix, target);
   }
 
-  Weight layer_weight(const TensorRecord& tensor, const LayerPart& part, std::string_view suffix, const std::string& target) const {
+  Weight layer_weight(const TensorRecord& tensor, const LayerPart& part, std::string_view suffix,
+                      const std::string& target) const {
     Shape shape{part.rows(sizes_)};
     if (suffix == "weight" && part.columns != nullptr) shape.push_back(part.columns(sizes_));
     else if (suffix != "weight" && (suffix != "bias" || part.columns == nullptr)) fail_unknown(tensor);
@@ -241,7 +252,8 @@ void check_complete(const ByteSource& source, const std::vector<Weight>& weights
   };
   require("output_norm.weight");
   for (std::int64_t layer = 0; layer < sizes.layers; ++layer)
-    for (const LayerPart& part : kLayerParts) require("blk." + std::to_string(layer) + "." + std::string(part.gguf) + ".weight");
+    for (const LayerPart& part : kLayerParts)
+      require("blk." + std::to_string(layer) + "." + std::string(part.gguf) + ".weight");
 }
 
 /// The content of rope_freqs.weight, nothing where the file has none.
@@ -275,7 +287,8 @@ void set_token_ids(Value& config, const Metadata& metadata) {
     if (const auto id = metadata.integer(key)) config.set(name, *id);
 }
 
-Value make_config(const Header& header, const LlamaKeys& keys, const Sizes& sizes, const std::vector<Weight>& weights, std::span<const float> divisors) {
+Value make_config(const Header& header, const LlamaKeys& keys, const Sizes& sizes, const std::vector<Weight>& weights,
+                  std::span<const float> divisors) {
   const double theta = keys.positive("llama.rope.freq_base").value_or(10000);
   const auto epsilon = keys.positive("llama.attention.layer_norm_rms_epsilon");
   if (!epsilon) header.metadata.fail_at("llama.attention.layer_norm_rms_epsilon", "is missing");

@@ -23,7 +23,8 @@ double turns(double frequency) { return frequency / (2 * std::numbers::pi); }
 
 std::vector<double> frequencies(std::size_t count, double theta) {
   std::vector<double> result(count);
-  for (std::size_t i = 0; i < count; ++i) result[i] = std::pow(theta, -static_cast<double>(i) / static_cast<double>(count));
+  for (std::size_t i = 0; i < count; ++i)
+    result[i] = std::pow(theta, -static_cast<double>(i) / static_cast<double>(count));
   return result;
 }
 
@@ -39,7 +40,8 @@ bool reproduces(const Llama3Scaling& scaling, std::span<const float> divisors, s
 double share(double divisor, double factor) { return (1 / divisor - 1 / factor) / (1 - 1 / factor); }
 
 /// Two blended frequencies fix the line share = (context * turns - low) / (high - low).
-std::optional<Llama3Scaling> solve(std::span<const float> divisors, std::span<const double> freqs, double factor, double context) {
+std::optional<Llama3Scaling> solve(std::span<const float> divisors, std::span<const double> freqs, double factor,
+                                   double context) {
   const auto blended = [&](float d) { return d > 1 + kTolerance && d < factor * (1 - kTolerance); };
   const auto first = std::find_if(divisors.begin(), divisors.end(), blended);
   const auto last = std::find_if(divisors.rbegin(), divisors.rend(), blended);
@@ -62,7 +64,8 @@ Llama3Scaling rounded(const Llama3Scaling& s) {
 }
 
 Value linear(const Metadata& metadata, double factor, std::string_view key) {
-  if (!(factor >= 1) || !std::isfinite(factor)) metadata.fail_at(key, "is " + std::to_string(factor) + "; a scaling factor is at least 1");
+  if (!(factor >= 1) || !std::isfinite(factor))
+    metadata.fail_at(key, "is " + std::to_string(factor) + "; a scaling factor is at least 1");
   if (factor == 1) return {};
   Value v = Value::table();
   v.set("rope_type", "linear");
@@ -71,10 +74,12 @@ Value linear(const Metadata& metadata, double factor, std::string_view key) {
 }
 
 Value from_metadata(const Metadata& metadata) {
-  constexpr auto kType = "llama.rope.scaling.type", kFactor = "llama.rope.scaling.factor", kOldFactor = "llama.rope.scale_linear";
+  constexpr auto kType = "llama.rope.scaling.type", kFactor = "llama.rope.scaling.factor",
+                 kOldFactor = "llama.rope.scale_linear";
   const std::string type = metadata.text(kType).value_or(metadata.has(kOldFactor) ? "linear" : "none");
   if (type == "none") return {};
-  if (type != "linear") metadata.fail_at(kType, "names the scaling " + in_quotes(type) + "; none, linear and llama3 are supported");
+  if (type != "linear")
+    metadata.fail_at(kType, "names the scaling " + in_quotes(type) + "; none, linear and llama3 are supported");
   for (const char* key : {kFactor, kOldFactor})
     if (const auto factor = metadata.real(key)) return linear(metadata, *factor, key);
   metadata.fail_at(kFactor, "is missing");
@@ -118,12 +123,16 @@ std::optional<Llama3Scaling> fit_llama3(std::span<const float> divisors, double 
 Value rope_scaling(const Metadata& metadata, std::span<const float> divisors, double theta) {
   Value stated = from_metadata(metadata);
   if (std::all_of(divisors.begin(), divisors.end(), [](float d) { return d == 1; })) return stated;
-  if (!stated.is_null()) metadata.fail_at("llama.rope.scaling.type", "asks for linear scaling while rope_freqs.weight holds another one");
+  if (!stated.is_null())
+    metadata.fail_at("llama.rope.scaling.type", "asks for linear scaling while rope_freqs.weight holds another one");
   constexpr auto kContext = "llama.rope.scaling.original_context_length";
-  const double context = static_cast<double>(metadata.integer(kContext).value_or(static_cast<std::int64_t>(kOriginalContext)));
+  const double context =
+      static_cast<double>(metadata.integer(kContext).value_or(static_cast<std::int64_t>(kOriginalContext)));
   if (!(context > 0)) metadata.fail_at(kContext, "is not positive");
   if (const auto scaling = fit_llama3(divisors, theta, context)) return to_value(*scaling);
-  metadata.fail_at("llama.rope.freq_base", "and tensor rope_freqs.weight do not follow Llama 3's scaling formula; other scalings cannot be converted");
+  metadata.fail_at(
+      "llama.rope.freq_base",
+      "and tensor rope_freqs.weight do not follow Llama 3's scaling formula; other scalings cannot be converted");
 }
 
 }  // namespace d2c::source_gguf

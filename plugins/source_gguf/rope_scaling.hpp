@@ -25,7 +25,8 @@ struct Llama3Scaling {
 
 /// The formula that gives the divisors `divisors` (of frequency theta^(-2i/head_dim) for i = 0, 1, ...), or nothing
 /// where there is none. Only original_context / *_freq_factor can be recovered, so original_context is taken as given.
-[[nodiscard]] std::optional<Llama3Scaling> fit_llama3(std::span<const float> divisors, double theta, double original_context);
+[[nodiscard]] std::optional<Llama3Scaling> fit_llama3(std::span<const float> divisors, double theta,
+                                                      double original_context);
 
 /// rope_scaling of config.json, null where positions are not scaled. `divisors` is the content of rope_freqs.weight,
 /// empty where the file has none. Error(input) naming a scaling that cannot be expressed.

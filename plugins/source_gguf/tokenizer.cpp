@@ -36,17 +36,21 @@ Value byte_level(bool use_regex) {
 }
 
 Value split(const char* regex) {
-  return object({{"type", "Split"}, {"pattern", object({{"Regex", regex}})}, {"behavior", "Isolated"}, {"invert", false}});
+  return object(
+      {{"type", "Split"}, {"pattern", object({{"Regex", regex}})}, {"behavior", "Isolated"}, {"invert", false}});
 }
 
-Value sequence(std::initializer_list<Value> steps) { return object({{"type", "Sequence"}, {"pretokenizers", list(steps)}}); }
+Value sequence(std::initializer_list<Value> steps) {
+  return object({{"type", "Sequence"}, {"pretokenizers", list(steps)}});
+}
 
 Value gpt2_steps() { return byte_level(true); }
 Value digits_steps() { return sequence({object({{"type", "Digits"}, {"individual_digits", true}}), byte_level(true)}); }
 Value llama3_steps() { return sequence({split(kLlama3Words), byte_level(false)}); }
 Value qwen2_steps() { return sequence({split(kQwen2Words), byte_level(false)}); }
 Value default_steps() {
-  return sequence({split(R"([\p{P}\$\+<=>\^~\|]+)"), split(kGpt2Words), split(R"(\p{N}+)"), split("[0-9][0-9][0-9]"), byte_level(false)});
+  return sequence({split(R"([\p{P}\$\+<=>\^~\|]+)"), split(kGpt2Words), split(R"(\p{N}+)"), split("[0-9][0-9][0-9]"),
+                   byte_level(false)});
 }
 
 struct PreTokenizer {
@@ -76,7 +80,8 @@ constexpr PreTokenizer kPreTokenizers[] = {
 };
 
 const PreTokenizer* find_pre_tokenizer(std::string_view name) {
-  const auto found = std::find_if(std::begin(kPreTokenizers), std::end(kPreTokenizers), [name](const auto& p) { return p.name == name; });
+  const auto found = std::find_if(std::begin(kPreTokenizers), std::end(kPreTokenizers),
+                                  [name](const auto& p) { return p.name == name; });
   return found == std::end(kPreTokenizers) ? nullptr : found;
 }
 
@@ -85,7 +90,9 @@ const PreTokenizer* find_pre_tokenizer(std::string_view name) {
 class Tokenizer {
  public:
   Tokenizer(const ByteSource& source, const Metadata& metadata, std::int64_t vocabulary)
-      : source_(source), metadata_(metadata), pre_(find_pre_tokenizer(metadata.text("tokenizer.ggml.pre").value_or("default"))) {
+      : source_(source),
+        metadata_(metadata),
+        pre_(find_pre_tokenizer(metadata.text("tokenizer.ggml.pre").value_or("default"))) {
     read_tokens(vocabulary);
     read_types();
     bos_ = special_id("tokenizer.ggml.bos_token_id");
@@ -101,7 +108,8 @@ class Tokenizer {
   /// Why tokenizer.json cannot be made; empty where it can.
   [[nodiscard]] std::string obstacle() const {
     const std::string model = metadata_.text("tokenizer.ggml.model").value_or("");
-    if (model != "gpt2") return "its tokenizer model is " + in_quotes(model) + "; only byte-level BPE ('gpt2') can be converted";
+    if (model != "gpt2")
+      return "its tokenizer model is " + in_quotes(model) + "; only byte-level BPE ('gpt2') can be converted";
     if (pre_ == nullptr) return "its pre-tokenizer " + in_quotes(*metadata_.text("tokenizer.ggml.pre")) + " is unknown";
     return {};
   }
@@ -115,13 +123,15 @@ class Tokenizer {
         {"normalizer", pre_->composes ? object({{"type", "NFC"}}) : Value()},
         {"pre_tokenizer", pre_->steps()},
         {"post_processor", post_processor()},
-        {"decoder", object({{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}})},
+        {"decoder",
+         object({{"type", "ByteLevel"}, {"add_prefix_space", true}, {"trim_offsets", true}, {"use_regex", true}})},
         {"model", model()},
     });
   }
 
   [[nodiscard]] Value tokenizer_config() const {
-    Value c = object({{"tokenizer_class", "PreTrainedTokenizerFast"}, {"add_bos_token", add_bos_}, {"add_eos_token", add_eos_}});
+    Value c = object(
+        {{"tokenizer_class", "PreTrainedTokenizerFast"}, {"add_bos_token", add_bos_}, {"add_eos_token", add_eos_}});
     c.set("clean_up_tokenization_spaces", false);
     if (const auto length = metadata_.integer("llama.context_length")) c.set("model_max_length", *length);
     const std::pair<const char*, std::optional<std::int64_t>> named[] = {
@@ -145,7 +155,8 @@ class Tokenizer {
     const auto array = metadata_.array(kTokens);
     if (!array) metadata_.fail_at(kTokens, "is missing");
     if (array->count == 0 || array->count > static_cast<std::uint64_t>(vocabulary)) {
-      metadata_.fail_at(kTokens, "has " + std::to_string(array->count) + " items, the embedding has " + std::to_string(vocabulary) + " rows");
+      metadata_.fail_at(kTokens, "has " + std::to_string(array->count) + " items, the embedding has " +
+                                     std::to_string(vocabulary) + " rows");
     }
     tokens_ = read_texts(source_, kTokens, *array);
   }
@@ -154,7 +165,8 @@ class Tokenizer {
     const auto array = metadata_.array(kTypes);
     if (!array) return;
     if (array->count != tokens_.size()) {
-      metadata_.fail_at(kTypes, "has " + std::to_string(array->count) + " items for " + std::to_string(tokens_.size()) + " tokens");
+      metadata_.fail_at(
+          kTypes, "has " + std::to_string(array->count) + " items for " + std::to_string(tokens_.size()) + " tokens");
     }
     types_ = read_integers(source_, kTypes, *array);
   }
@@ -168,7 +180,9 @@ class Tokenizer {
   }
 
   [[nodiscard]] const std::string& token(std::int64_t id) const { return tokens_[static_cast<std::size_t>(id)]; }
-  [[nodiscard]] bool is(std::size_t id, TokenType type) const { return id < types_.size() && types_[id] == static_cast<std::int64_t>(type); }
+  [[nodiscard]] bool is(std::size_t id, TokenType type) const {
+    return id < types_.size() && types_[id] == static_cast<std::int64_t>(type);
+  }
 
   [[nodiscard]] Value stop_ids() const {
     if (!eos_) return {};
@@ -184,8 +198,13 @@ class Tokenizer {
     for (std::size_t id = 0; id < tokens_.size(); ++id) {
       const bool special = is(id, TokenType::control);
       if (!special && !is(id, TokenType::user_defined)) continue;
-      added.push_back(object({{"id", id}, {"content", tokens_[id]}, {"single_word", false}, {"lstrip", false}, {"rstrip", false},
-                              {"normalized", false}, {"special", special}}));
+      added.push_back(object({{"id", id},
+                              {"content", tokens_[id]},
+                              {"single_word", false},
+                              {"lstrip", false},
+                              {"rstrip", false},
+                              {"normalized", false},
+                              {"special", special}}));
     }
     return added;
   }
@@ -195,13 +214,21 @@ class Tokenizer {
     std::unordered_map<std::string_view, std::size_t> ids;
     for (std::size_t id = 0; id < tokens_.size(); ++id) {
       if (const auto [first, fresh] = ids.try_emplace(tokens_[id], id); !fresh) {
-        metadata_.fail_at(kTokens, "holds " + in_quotes(tokens_[id]) + " twice: " + std::to_string(first->second) + " and " + std::to_string(id));
+        metadata_.fail_at(kTokens, "holds " + in_quotes(tokens_[id]) + " twice: " + std::to_string(first->second) +
+                                       " and " + std::to_string(id));
       }
       vocabulary.emplace_back(tokens_[id], id);
     }
-    return object({{"type", "BPE"}, {"dropout", nullptr}, {"unk_token", nullptr}, {"continuing_subword_prefix", nullptr},
-                   {"end_of_word_suffix", nullptr}, {"fuse_unk", false}, {"byte_fallback", false},
-                   {"ignore_merges", pre_->ignore_merges}, {"vocab", std::move(vocabulary)}, {"merges", merges(ids)}});
+    return object({{"type", "BPE"},
+                   {"dropout", nullptr},
+                   {"unk_token", nullptr},
+                   {"continuing_subword_prefix", nullptr},
+                   {"end_of_word_suffix", nullptr},
+                   {"fuse_unk", false},
+                   {"byte_fallback", false},
+                   {"ignore_merges", pre_->ignore_merges},
+                   {"vocab", std::move(vocabulary)},
+                   {"merges", merges(ids)}});
   }
 
   [[nodiscard]] Value merges(const std::unordered_map<std::string_view, std::size_t>& ids) const {
@@ -228,12 +255,15 @@ class Tokenizer {
     add_sequence("A", 0, pair);
     add_sequence("B", 1, pair);
     for (const auto& id : {bos_, eos_})
-      if (id && (id == bos_ ? add_bos_ : add_eos_)) special.set(token(*id), object({{"id", token(*id)}, {"ids", list({*id})}, {"tokens", list({token(*id)})}}));
+      if (id && (id == bos_ ? add_bos_ : add_eos_))
+        special.set(token(*id), object({{"id", token(*id)}, {"ids", list({*id})}, {"tokens", list({token(*id)})}}));
     return object({{"type", "TemplateProcessing"}, {"single", single}, {"pair", pair}, {"special_tokens", special}});
   }
 
   void add_sequence(const char* name, int type, Value& to) const {
-    const auto add_special = [&](std::int64_t id) { to.push_back(object({{"SpecialToken", object({{"id", token(id)}, {"type_id", type}})}})); };
+    const auto add_special = [&](std::int64_t id) {
+      to.push_back(object({{"SpecialToken", object({{"id", token(id)}, {"type_id", type}})}}));
+    };
     if (add_bos_) add_special(*bos_);
     to.push_back(object({{"Sequence", object({{"id", name}, {"type_id", type}})}}));
     if (add_eos_) add_special(*eos_);

@@ -15,7 +15,8 @@ namespace d2c::source_gguf {
 /// tokenizer.json, tokenizer_config.json and generation_config.json. A tokenizer that is not byte-level BPE, or whose
 /// pre-tokenizer is unknown, costs tokenizer.json alone and is told to `warn`; inconsistent data is Error(input).
 /// `vocabulary` is the number of rows of the embedding.
-[[nodiscard]] std::vector<Asset> tokenizer_assets(const ByteSource& source, const Metadata& metadata, std::int64_t vocabulary,
+[[nodiscard]] std::vector<Asset> tokenizer_assets(const ByteSource& source, const Metadata& metadata,
+                                                  std::int64_t vocabulary,
                                                   const std::function<void(const std::string&)>& warn);
 
 }  // namespace d2c::source_gguf

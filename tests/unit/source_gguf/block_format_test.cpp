@@ -33,7 +33,8 @@ TEST_P(QuantizedFormat, DequantizesToTheBitsOfTheReference) {
   std::vector<float> values(expected.size());
   format.dequantize(blocks.data(), count, values.data());
 
-  for (std::size_t i = 0; i < values.size(); ++i) ASSERT_EQ(std::bit_cast<std::uint32_t>(values[i]), expected[i]) << "element " << i;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(values[i]), expected[i]) << "element " << i;
 }
 
 std::vector<BlockFormat> quantized_formats() {
@@ -49,7 +50,8 @@ INSTANTIATE_TEST_SUITE_P(All, QuantizedFormat, ::testing::ValuesIn(quantized_for
 TEST(BlockFormat, CoversTheFormatsPromised) {
   std::vector<std::string> names;
   for (const BlockFormat& f : block_formats()) names.emplace_back(f.name);
-  EXPECT_THAT(names, ::testing::UnorderedElementsAre("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q4_K", "Q5_K", "Q6_K"));
+  EXPECT_THAT(names, ::testing::UnorderedElementsAre("F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0",
+                                                     "Q4_K", "Q5_K", "Q6_K"));
 }
 
 TEST(BlockFormat, NamesTypesItDoesNotSupport) {

@@ -20,8 +20,7 @@ namespace d2c::source_gguf::testing {
 class ByteString {
  public:
   template <class T>
-    requires std::is_arithmetic_v<T>
-  ByteString& put(T value) {
+  requires std::is_arithmetic_v<T> ByteString& put(T value) {
     const auto at = bytes_.size();
     bytes_.resize(at + sizeof value);
     std::memcpy(bytes_.data() + at, &value, sizeof value);
@@ -66,10 +65,16 @@ class GgufBuilder {
     std::erase_if(pairs_, [&](const auto& p) { return p.first == key; });
     return *this;
   }
-  GgufBuilder& text(const std::string& key, const std::string& v) { return value(key, ValueType::string, ByteString().put(v).str()); }
-  GgufBuilder& u32(const std::string& key, std::uint32_t v) { return value(key, ValueType::u32, ByteString().put(v).str()); }
+  GgufBuilder& text(const std::string& key, const std::string& v) {
+    return value(key, ValueType::string, ByteString().put(v).str());
+  }
+  GgufBuilder& u32(const std::string& key, std::uint32_t v) {
+    return value(key, ValueType::u32, ByteString().put(v).str());
+  }
   GgufBuilder& f32(const std::string& key, float v) { return value(key, ValueType::f32, ByteString().put(v).str()); }
-  GgufBuilder& boolean(const std::string& key, bool v) { return value(key, ValueType::boolean, ByteString().put(std::uint8_t{v}).str()); }
+  GgufBuilder& boolean(const std::string& key, bool v) {
+    return value(key, ValueType::boolean, ByteString().put(std::uint8_t{v}).str());
+  }
   GgufBuilder& texts(const std::string& key, const std::vector<std::string>& items) {
     ByteString bytes = array(ValueType::string, items.size());
     for (const auto& item : items) bytes.put(item);
@@ -95,7 +100,8 @@ class GgufBuilder {
       for (const auto d : dimensions) n *= d;
       for (std::uint64_t i = 0; i < n; ++i) values.push_back(static_cast<float>(i));
     }
-    return add({name, std::move(dimensions), 0, std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float))});
+    return add({name, std::move(dimensions), 0,
+                std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float))});
   }
   BuiltTensor& tensor(const std::string& name) {
     for (auto& t : tensors_)
@@ -109,7 +115,10 @@ class GgufBuilder {
 
   [[nodiscard]] std::string build() const {
     ByteString file;
-    file.put(magic).put(version).put(tensors_.size() + static_cast<std::uint64_t>(extra_tensors)).put(pairs_.size() + static_cast<std::uint64_t>(extra_pairs));
+    file.put(magic)
+        .put(version)
+        .put(tensors_.size() + static_cast<std::uint64_t>(extra_tensors))
+        .put(pairs_.size() + static_cast<std::uint64_t>(extra_pairs));
     for (const auto& [key, bytes] : pairs_) file.put(key).raw(bytes);
     std::string data;
     for (const auto& t : tensors_) {
@@ -140,14 +149,19 @@ class GgufBuilder {
 inline GgufBuilder small_llama() {
   GgufBuilder b;
   b.text("general.architecture", "llama");
-  b.u32("llama.block_count", 1).u32("llama.context_length", 64).u32("llama.embedding_length", 8).u32("llama.feed_forward_length", 6);
+  b.u32("llama.block_count", 1)
+      .u32("llama.context_length", 64)
+      .u32("llama.embedding_length", 8)
+      .u32("llama.feed_forward_length", 6);
   b.u32("llama.attention.head_count", 2).u32("llama.attention.head_count_kv", 1);
   b.f32("llama.attention.layer_norm_rms_epsilon", 1e-5f).f32("llama.rope.freq_base", 500000.0f);
   b.floats("token_embd.weight", {8, 5}).floats("output_norm.weight", {8});
   b.floats("blk.0.attn_norm.weight", {8}).floats("blk.0.ffn_norm.weight", {8});
   b.floats("blk.0.attn_q.weight", {8, 8}).floats("blk.0.attn_k.weight", {8, 4}).floats("blk.0.attn_v.weight", {8, 4});
   b.floats("blk.0.attn_output.weight", {8, 8});
-  b.floats("blk.0.ffn_gate.weight", {8, 6}).floats("blk.0.ffn_up.weight", {8, 6}).floats("blk.0.ffn_down.weight", {6, 8});
+  b.floats("blk.0.ffn_gate.weight", {8, 6})
+      .floats("blk.0.ffn_up.weight", {8, 6})
+      .floats("blk.0.ffn_down.weight", {6, 8});
   return b;
 }
 
@@ -158,15 +172,18 @@ class RecordingHost {
   [[nodiscard]] Host host() const { return Host(c_); }
 
  private:
-  d2c_host c_{sizeof(d2c_host), this,
-              [](void* self, d2c_log_level, const char* text) { static_cast<RecordingHost*>(self)->lines.emplace_back(text); },
-              [](void*, d2c_code code, const char*) { return code; }, [](void*) { return std::int32_t{0}; }};
+  d2c_host c_{
+      sizeof(d2c_host), this,
+      [](void* self, d2c_log_level, const char* text) { static_cast<RecordingHost*>(self)->lines.emplace_back(text); },
+      [](void*, d2c_code code, const char*) { return code; }, [](void*) { return std::int32_t{0}; }};
 };
 
 /// A source over bytes in memory, named "m.gguf", with all that keeps it alive.
 class OpenedModel {
  public:
-  explicit OpenedModel(std::string bytes) : bytes_(std::move(bytes)), source_(host_.host(), std::make_unique<MemoryBytes>("m.gguf", std::as_bytes(std::span(bytes_)))) {}
+  explicit OpenedModel(std::string bytes)
+      : bytes_(std::move(bytes)),
+        source_(host_.host(), std::make_unique<MemoryBytes>("m.gguf", std::as_bytes(std::span(bytes_)))) {}
   explicit OpenedModel(const GgufBuilder& builder) : OpenedModel(builder.build()) {}
 
   const GgufSource* operator->() const { return &source_; }

@@ -13,13 +13,13 @@
 namespace d2c::source_gguf {
 namespace {
 
-using testing::GgufBuilder;
-using testing::OpenedModel;
-using testing::small_llama;
 using ::testing::AllOf;
 using ::testing::Each;
 using ::testing::ElementsAre;
+using testing::GgufBuilder;
 using ::testing::HasSubstr;
+using testing::OpenedModel;
+using testing::small_llama;
 using ::testing::ThrowsMessage;
 
 constexpr char kTiny[] = "tests/data/source_gguf/tiny.gguf";
@@ -37,11 +37,14 @@ struct TinyModel {
 
   [[nodiscard]] std::string expected_bytes(const TensorInfo& t) const {
     const Value& e = expected.at(t.name);
-    return values.substr(static_cast<std::size_t>(e.at("offset").as_int()), static_cast<std::size_t>(e.at("size").as_int()));
+    return values.substr(static_cast<std::size_t>(e.at("offset").as_int()),
+                         static_cast<std::size_t>(e.at("size").as_int()));
   }
 };
 
-std::string bytes_of_view(const View& view) { return {reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size()}; }
+std::string bytes_of_view(const View& view) {
+  return {reinterpret_cast<const char*>(view.bytes.data()), view.bytes.size()};
+}
 
 TEST(GgufSource, DeliversEveryTensorOfAReferenceFileUnderItsHuggingFaceName) {
   const TinyModel m;
@@ -60,9 +63,11 @@ TEST(GgufSource, DeliversAnyRangeOfRows) {
     const std::int64_t rows = rows_of(t.type.shape);
     const std::string whole = m.expected_bytes(t);
     const std::size_t row_bytes = whole.size() / static_cast<std::size_t>(rows);
-    for (const auto& [first, count] : {std::pair<std::int64_t, std::int64_t>{0, 1}, {rows - 1, 1}, {3, 10}, {rows, 0}, {1, rows - 1}}) {
-      EXPECT_TRUE(bytes_of_view(m.source.view(i, first, count)) ==
-                  whole.substr(static_cast<std::size_t>(first) * row_bytes, static_cast<std::size_t>(count) * row_bytes))
+    for (const auto& [first, count] :
+         {std::pair<std::int64_t, std::int64_t>{0, 1}, {rows - 1, 1}, {3, 10}, {rows, 0}, {1, rows - 1}}) {
+      EXPECT_TRUE(
+          bytes_of_view(m.source.view(i, first, count)) ==
+          whole.substr(static_cast<std::size_t>(first) * row_bytes, static_cast<std::size_t>(count) * row_bytes))
           << t.name << " rows " << first << " + " << count;
     }
   }
@@ -111,7 +116,8 @@ TEST(GgufSource, UndoesTheOrderOfBiasesToo) {
 GgufBuilder with_scale(std::uint16_t scale) {
   GgufBuilder b = small_llama();
   b.u32("llama.feed_forward_length", 32);
-  for (const char* name : {"blk.0.ffn_gate.weight", "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"}) b.drop_tensor(name);
+  for (const char* name : {"blk.0.ffn_gate.weight", "blk.0.ffn_up.weight", "blk.0.ffn_down.weight"})
+    b.drop_tensor(name);
   b.floats("blk.0.ffn_gate.weight", {8, 32}).floats("blk.0.ffn_up.weight", {8, 32});
   testing::ByteString blocks;
   for (int row = 0; row < 8; ++row) blocks.put(row == 1 ? scale : std::uint16_t{0x3c00}).raw(std::string(32, '\x7f'));
@@ -128,7 +134,8 @@ TEST(GgufSource, RoundsOnceToTheNearestHalf) {
 }
 
 TEST(GgufSource, RefusesAValueThatHalfPrecisionCannotHold) {
-  const auto message = AllOf(HasSubstr("m.gguf"), HasSubstr("blk.0.ffn_down.weight"), HasSubstr("row 1"), HasSubstr("65504"));
+  const auto message =
+      AllOf(HasSubstr("m.gguf"), HasSubstr("blk.0.ffn_down.weight"), HasSubstr("row 1"), HasSubstr("65504"));
   for (const int scale : {0x6400 /* 1024 */, 0x7c00 /* infinity */, 0x7e00 /* no number */}) {
     const OpenedModel m(with_scale(static_cast<std::uint16_t>(scale)));
     EXPECT_THAT([&] { (void)m.values<std::uint16_t>(kDown); }, ThrowsMessage<Error>(message));
@@ -154,7 +161,8 @@ TEST(GgufSource, ProbesForTheMagicOnly) {
 TEST(GgufSource, NamesAFileItCannotOpen) {
   const testing::RecordingHost host;
   const auto open = [&](const char* path) { GgufSource(host.host(), Config(Value(Value::Table{{"path", path}}))); };
-  EXPECT_THAT([&] { open("no/such.gguf"); }, ThrowsMessage<Error>(AllOf(HasSubstr("no/such.gguf"), HasSubstr("cannot be read"))));
+  EXPECT_THAT([&] { open("no/such.gguf"); },
+              ThrowsMessage<Error>(AllOf(HasSubstr("no/such.gguf"), HasSubstr("cannot be read"))));
   EXPECT_THAT([&] { open("tests/data"); }, ThrowsMessage<Error>(HasSubstr("is not a file")));
 }
 

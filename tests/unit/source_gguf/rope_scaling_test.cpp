@@ -10,9 +10,9 @@ namespace d2c::source_gguf {
 namespace {
 
 using testing::GgufBuilder;
+using ::testing::HasSubstr;
 using testing::OpenedModel;
 using testing::small_llama;
-using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
 constexpr double kTheta = 500000;
@@ -21,7 +21,8 @@ constexpr std::size_t kHalfHead = 64;
 std::vector<float> divisors_of(const Llama3Scaling& s) {
   std::vector<float> divisors;
   for (std::size_t i = 0; i < kHalfHead; ++i)
-    divisors.push_back(static_cast<float>(s.divisor(std::pow(kTheta, -static_cast<double>(i) / static_cast<double>(kHalfHead)))));
+    divisors.push_back(
+        static_cast<float>(s.divisor(std::pow(kTheta, -static_cast<double>(i) / static_cast<double>(kHalfHead)))));
   return divisors;
 }
 
@@ -70,7 +71,8 @@ Value scaling_of(const GgufBuilder& b) {
 }
 
 TEST(RopeScaling, BecomesLlama3InTheConfig) {
-  const Value scaled = scaling_of(small_llama().floats("rope_freqs.weight", {2}, {1, 8}).f32("llama.rope.freq_base", 1e9f));
+  const Value scaled =
+      scaling_of(small_llama().floats("rope_freqs.weight", {2}, {1, 8}).f32("llama.rope.freq_base", 1e9f));
   EXPECT_EQ(scaled.at("rope_type").as_text(), "llama3");
   EXPECT_EQ(scaled.at("factor").as_real(), 8);
   EXPECT_EQ(scaled.at("low_freq_factor").as_real(), 1);
@@ -85,12 +87,21 @@ TEST(RopeScaling, IsNoWeight) {
 }
 
 TEST(RopeScaling, RefusesDivisorsThatFollowNoFormula) {
-  EXPECT_THAT([] { scaling_of(small_llama().floats("rope_freqs.weight", {2}, {3, 2})); }, ThrowsMessage<Error>(HasSubstr("rope_freqs.weight")));
-  EXPECT_THAT([] { scaling_of(small_llama().floats("rope_freqs.weight", {3}, {1, 1, 1})); }, ThrowsMessage<Error>(HasSubstr("rope_freqs.weight")));
+  EXPECT_THAT(
+      [] {
+        scaling_of(small_llama().floats("rope_freqs.weight", {2}, {3, 2}));
+      },
+      ThrowsMessage<Error>(HasSubstr("rope_freqs.weight")));
+  EXPECT_THAT(
+      [] {
+        scaling_of(small_llama().floats("rope_freqs.weight", {3}, {1, 1, 1}));
+      },
+      ThrowsMessage<Error>(HasSubstr("rope_freqs.weight")));
 }
 
 TEST(RopeScaling, TakesLinearScalingFromTheMetadata) {
-  const Value v = scaling_of(small_llama().text("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 4));
+  const Value v =
+      scaling_of(small_llama().text("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 4));
   EXPECT_EQ(v.at("rope_type").as_text(), "linear");
   EXPECT_EQ(v.at("factor").as_real(), 4);
   EXPECT_EQ(scaling_of(small_llama().f32("llama.rope.scale_linear", 2)).at("factor").as_real(), 2);
@@ -98,10 +109,13 @@ TEST(RopeScaling, TakesLinearScalingFromTheMetadata) {
 }
 
 TEST(RopeScaling, RefusesOtherScalingsByName) {
-  EXPECT_THAT([] { scaling_of(small_llama().text("llama.rope.scaling.type", "yarn")); }, ThrowsMessage<Error>(HasSubstr("'yarn'")));
-  EXPECT_THAT([] { scaling_of(small_llama().text("llama.rope.scaling.type", "linear")); }, ThrowsMessage<Error>(HasSubstr("llama.rope.scaling.factor")));
-  EXPECT_THAT([] { scaling_of(small_llama().text("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 0)); },
+  EXPECT_THAT([] { scaling_of(small_llama().text("llama.rope.scaling.type", "yarn")); },
+              ThrowsMessage<Error>(HasSubstr("'yarn'")));
+  EXPECT_THAT([] { scaling_of(small_llama().text("llama.rope.scaling.type", "linear")); },
               ThrowsMessage<Error>(HasSubstr("llama.rope.scaling.factor")));
+  EXPECT_THAT(
+      [] { scaling_of(small_llama().text("llama.rope.scaling.type", "linear").f32("llama.rope.scaling.factor", 0)); },
+      ThrowsMessage<Error>(HasSubstr("llama.rope.scaling.factor")));
 }
 
 }  // namespace

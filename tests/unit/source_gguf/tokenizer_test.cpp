@@ -6,18 +6,19 @@
 namespace d2c::source_gguf {
 namespace {
 
-using testing::GgufBuilder;
-using testing::OpenedModel;
-using testing::small_llama;
 using ::testing::ElementsAre;
+using testing::GgufBuilder;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::OpenedModel;
+using testing::small_llama;
 using ::testing::ThrowsMessage;
 
 GgufBuilder with_tokenizer() {
   GgufBuilder b = small_llama();
   b.text("tokenizer.ggml.model", "gpt2").text("tokenizer.ggml.pre", "smollm");
-  b.texts("tokenizer.ggml.tokens", {"<s>", "a", "b", "ab", "<t>"}).integers("tokenizer.ggml.token_type", {3, 1, 1, 1, 4});
+  b.texts("tokenizer.ggml.tokens", {"<s>", "a", "b", "ab", "<t>"})
+      .integers("tokenizer.ggml.token_type", {3, 1, 1, 1, 4});
   b.texts("tokenizer.ggml.merges", {"a b"});
   b.u32("tokenizer.ggml.bos_token_id", 0).u32("tokenizer.ggml.eos_token_id", 4);
   return b;
@@ -49,13 +50,16 @@ TEST(Tokenizer, AddsControlTokensAsSpecialOnes) {
 }
 
 TEST(Tokenizer, SplitsTextAsTheModelWasTrained) {
-  const auto steps = [](const char* pre) { return json::dump(tokenizer_of(with_tokenizer().text("tokenizer.ggml.pre", pre)).at("pre_tokenizer")); };
+  const auto steps = [](const char* pre) {
+    return json::dump(tokenizer_of(with_tokenizer().text("tokenizer.ggml.pre", pre)).at("pre_tokenizer"));
+  };
   EXPECT_THAT(steps("smollm"), HasSubstr(R"("individual_digits":true)"));
   EXPECT_THAT(steps("gpt-2"), ::testing::StartsWith(R"({"type":"ByteLevel")"));
   EXPECT_THAT(steps("llama-bpe"), HasSubstr(R"(\\p{N}{1,3})"));
   EXPECT_THAT(steps("qwen2"), HasSubstr(R"(|\\p{N}|)"));
   EXPECT_THAT(steps("default"), HasSubstr("[0-9][0-9][0-9]"));
-  EXPECT_EQ(json::dump(tokenizer_of(with_tokenizer().remove("tokenizer.ggml.pre")).at("pre_tokenizer")), steps("default"));
+  EXPECT_EQ(json::dump(tokenizer_of(with_tokenizer().remove("tokenizer.ggml.pre")).at("pre_tokenizer")),
+            steps("default"));
 }
 
 TEST(Tokenizer, OfLlama3TakesWholeTokensAndStartsWithBos) {
@@ -68,14 +72,21 @@ TEST(Tokenizer, OfLlama3TakesWholeTokensAndStartsWithBos) {
 
 TEST(Tokenizer, AddsBosAndEosAsTheFileSays) {
   EXPECT_EQ(tokenizer_of(with_tokenizer()).find("post_processor"), nullptr);
-  const Value post = tokenizer_of(with_tokenizer().boolean("tokenizer.ggml.add_bos_token", true).boolean("tokenizer.ggml.add_eos_token", true)).at("post_processor");
+  const Value post =
+      tokenizer_of(
+          with_tokenizer().boolean("tokenizer.ggml.add_bos_token", true).boolean("tokenizer.ggml.add_eos_token", true))
+          .at("post_processor");
   EXPECT_EQ(post.at("single").items().size(), 3u);
   EXPECT_EQ(json::dump(post.at("special_tokens").at("<t>").at("ids")), "[4]");
-  EXPECT_EQ(tokenizer_of(with_tokenizer().text("tokenizer.ggml.pre", "llama-bpe").boolean("tokenizer.ggml.add_bos_token", false)).find("post_processor"), nullptr);
+  EXPECT_EQ(tokenizer_of(
+                with_tokenizer().text("tokenizer.ggml.pre", "llama-bpe").boolean("tokenizer.ggml.add_bos_token", false))
+                .find("post_processor"),
+            nullptr);
 }
 
 TEST(Tokenizer, ConfigNamesSpecialTokensAndTheChatTemplate) {
-  const Value c = asset(OpenedModel(with_tokenizer().text("tokenizer.chat_template", "{{ x }}\n\"")), "tokenizer_config.json");
+  const Value c =
+      asset(OpenedModel(with_tokenizer().text("tokenizer.chat_template", "{{ x }}\n\"")), "tokenizer_config.json");
   EXPECT_EQ(c.at("bos_token").as_text(), "<s>");
   EXPECT_EQ(c.at("eos_token").as_text(), "<t>");
   EXPECT_EQ(c.find("pad_token"), nullptr);
@@ -84,7 +95,9 @@ TEST(Tokenizer, ConfigNamesSpecialTokensAndTheChatTemplate) {
 }
 
 TEST(Tokenizer, GenerationConfigNamesEveryStopToken) {
-  const auto stops = [](const GgufBuilder& b) { return json::dump(asset(OpenedModel(b), "generation_config.json").at("eos_token_id")); };
+  const auto stops = [](const GgufBuilder& b) {
+    return json::dump(asset(OpenedModel(b), "generation_config.json").at("eos_token_id"));
+  };
   EXPECT_EQ(stops(with_tokenizer()), "4");
   EXPECT_EQ(stops(with_tokenizer().u32("tokenizer.ggml.eot_token_id", 4)), "4");
   EXPECT_EQ(stops(with_tokenizer().u32("tokenizer.ggml.eot_token_id", 0)), "[4,0]");
@@ -112,7 +125,8 @@ TEST(Tokenizer, RefusesDataThatContradictItself) {
   refused(with_tokenizer().remove("tokenizer.ggml.tokens"), "tokenizer.ggml.tokens");
   refused(with_tokenizer().remove("tokenizer.ggml.merges"), "tokenizer.ggml.merges");
   refused(with_tokenizer().texts("tokenizer.ggml.tokens", {"a", "b", "ab", "a", "c"}), "'a' twice: 0 and 3");
-  refused(with_tokenizer().texts("tokenizer.ggml.tokens", {"a", "b", "ab", "d", "e", "f"}), "6 items, the embedding has 5 rows");
+  refused(with_tokenizer().texts("tokenizer.ggml.tokens", {"a", "b", "ab", "d", "e", "f"}),
+          "6 items, the embedding has 5 rows");
   refused(with_tokenizer().texts("tokenizer.ggml.tokens", {"a", "b", "ab", "\xff", "e"}), "UTF-8");
   refused(with_tokenizer().integers("tokenizer.ggml.token_type", {1}), "1 items for 5 tokens");
   refused(with_tokenizer().texts("tokenizer.ggml.merges", {"a c"}), "'a c'");
