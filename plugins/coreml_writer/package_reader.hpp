@@ -7,9 +7,6 @@ namespace d2c::coreml_writer {
 
 class CoreMLReader final : public PackageReader {
  public:
-  static constexpr OptionSpec kOptions[] = {
-      {"path", D2C_VALUE_TEXT, nullptr, nullptr, "The .mlpackage folder to describe."}};
-
   explicit CoreMLReader(const Config& options);
 
   [[nodiscard]] const Value& describe() const override { return description_; }
