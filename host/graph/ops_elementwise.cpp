@@ -15,7 +15,10 @@ Types comparison(const OpCall& op) { return {{DType::boolean, broadcast(op, op.s
 
 Types select(const OpCall& op) {
   const Shape branches = broadcast(op, op.shape("a"), op.shape("b"));
-  return {{op.type("a").dtype, broadcast(op, op.shape("cond"), branches)}};
+  // coremltools takes the result's shape from a and b alone, so nothing may be left to the condition.
+  if (broadcast(op, op.shape("cond"), branches) != branches)
+    op.fail(op.describe("a") + " and " + op.describe("b") + " must span the shape of cond " + op.type("cond").text());
+  return {{op.type("a").dtype, branches}};
 }
 
 Types gelu(const OpCall& op) {

@@ -47,8 +47,10 @@ Node Blocks::mask(Node visible) {
   const DType dtype = grouped ? DType::f32 : settings_.precision;
   Shape shape = g_.type(visible).shape;
   shape.insert(shape.begin(), grouped ? 3 : 2, 1);
-  const Node bias = g_.op("select", "mask_bias",
-                          {{"cond", visible}, {"a", Constant::real(dtype, 0)}, {"b", Constant::real(dtype, kMasked)}});
+  // Arithmetic on 1 and 0: coremltools infers the shape of a select with scalar branches as a scalar.
+  const Node hidden =
+      g_.op("sub", "mask_hidden", {{"x", cast(visible, dtype, "mask_visible")}, {"y", Constant::real(dtype, 1)}});
+  const Node bias = g_.op("mul", "mask_bias", {{"x", hidden}, {"y", Constant::real(dtype, -kMasked)}});
   return g_.op("reshape", "mask", {{"x", bias}, {"shape", ints(shape)}});
 }
 

@@ -51,6 +51,8 @@ TEST_F(OpInference, ElementwiseOpsBroadcastAndKeepTheType) {
 TEST_F(OpInference, SelectNeedsACondition) {
   const Node cond = g_.op("greater", "c", {{"x", ids({4})}, {"y", 0}});
   EXPECT_EQ(result("select", {{"cond", cond}, {"a", Constant::real(DType::f16, 0)}, {"b", half({2, 4})}}), "fp16[2,4]");
+  EXPECT_THAT(result("select", {{"cond", cond}, {"a", Constant::real(DType::f16, 0)}, {"b", Constant::real(DType::f16, 1)}}),
+              HasSubstr("must span the shape of cond bool[4]"));
   EXPECT_THAT(result("select", {{"cond", half({4})}, {"a", half({4})}, {"b", half({4})}}), HasSubstr("which is not bool"));
 }
 
