@@ -6,7 +6,7 @@ namespace d2c::host {
 namespace {
 
 constexpr std::uint64_t kFlushBytes = std::uint64_t{256} << 20;
-constexpr std::chrono::seconds kFlushInterval{10};
+constexpr std::chrono::seconds kFlushInterval{2};
 
 Value to_value(const WeightResult& r) {
   Value v = Value::list();
