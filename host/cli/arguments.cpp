@@ -1,6 +1,6 @@
 #include "host/cli/arguments.hpp"
 
-#include "host/cli/size_text.hpp"
+#include "host/cli/parse_size.hpp"
 #include "host/recipe/nearest.hpp"
 
 #include <CLI/CLI.hpp>
@@ -36,7 +36,7 @@ class Shorthands {
     adapter(app, "--adapter,--lora-checkpoint", "chat", "LoRA adapter for init and decode, DIR[:WEIGHT]; repeatable");
     adapter(app, "--encoder-adapter,--llm2vec-checkpoint", "encoder", "LoRA adapter for encode, DIR[:WEIGHT]; repeatable");
     value(app, "--context,--seq-len", "graph.context", "Tokens the KV cache holds");
-    value(app, "--wbits,-q", "quantize.bits", "Bits per weight");
+    value(app, "--wbits,--q-bits", "quantize.bits", "Bits per weight");
     value(app, "--palett-group-size,--q-group-size", "quantize.group_size", "Channels that share a palette");
     text(app, "--palett-granularity", "quantize.granularity", "per_grouped_channel or per_tensor");
     text(app, "--minimum-deployment-target", "target.deployment", "iOS18, macOS15, ...");
@@ -86,14 +86,15 @@ class Shorthands {
         ->expected(1)
         ->take_all();
   }
+  /// One list, so that it replaces the recipe's rules for the same roles.
   void mixed_precision(const std::string& text) {
+    std::string rules;
     for (const std::string& part : split(text, ',')) {
       const auto equals = part.find('=');
       if (equals == std::string::npos) fail_usage("--mixed-precision: '" + part + "' is not ROLE=BITS");
-      overrides_.push_back({"quantize.rule[+]",
-                            "{ match = " + toml_string(part.substr(0, equals)) + ", bits = " + part.substr(equals + 1) + " }",
-                            "--mixed-precision " + text});
+      rules += "{ match = " + toml_string(part.substr(0, equals)) + ", bits = " + part.substr(equals + 1) + " }, ";
     }
+    overrides_.push_back({"quantize.rule", "[" + rules + "]", "--mixed-precision " + text});
   }
 
   static std::string number(double v) {
@@ -117,7 +118,9 @@ class Parser {
     app_.name("dolphin2coreml");
     app_.set_version_flag("--version", std::string("dolphin2coreml ") + D2C_SDK_VERSION);
     app_.require_subcommand(1);
-    app_.footer("Exit codes: 0 ok, 1 a check failed, 2 usage or recipe, 3 input, 4 network, 5 memory, disk or lock, 6 plugin, 130 interrupted.");
+    add_common_flags(app_);
+    app_.footer("'dolphin2coreml help COMMAND' explains a command.\n"
+                "Exit codes: 0 ok, 1 a check failed, 2 usage or recipe, 3 input, 4 network, 5 memory, disk or lock, 6 plugin, 130 interrupted.");
     add_conversion(*command(app_, "convert", Command::convert, "Convert a model into a Core ML package"), true);
     add_conversion(*command(app_, "plan", Command::plan, "Show what convert would do, reading headers only"), false);
     subject(*command(app_, "inspect", Command::inspect, "Describe a finished package"), "PACKAGE", "The .mlpackage", true);
@@ -147,6 +150,10 @@ class Parser {
       return Answer{app_.version() + "\n"};
     } catch (const CLI::ExtrasError&) {
       fail_usage(unknown_argument());
+    } catch (const CLI::RequiredError& e) {
+      // The parser misses the command before it minds what stands in its place.
+      if (!app_.remaining(true).empty()) fail_usage(unknown_argument());
+      fail_usage(std::string(e.what()) + "; see 'dolphin2coreml --help'");
     } catch (const CLI::ParseError& e) {
       fail_usage(std::string(e.what()) + "; see 'dolphin2coreml --help'");
     }
@@ -171,15 +178,20 @@ class Parser {
   CLI::App* command(CLI::App& parent, const char* name, Command which, const char* help) {
     CLI::App* app = parent.add_subcommand(name, help);
     app->callback([this, which] { out_.command = which; });
-    app->add_flag("--json", out_.json, "Print the result as JSON on stdout");
-    app->add_flag("-v,--verbose", out_.verbose, "Say more");
-    app->add_flag("--quiet", out_.quiet, "Say only warnings and errors");
-    app->add_flag("!--no-progress", out_.progress, "Draw no progress");
-    app->add_option("--color", out_.color, "Colours: auto, always or never")
+    add_common_flags(*app);
+    return app;
+  }
+
+  /// They may stand before the command as well as after it.
+  void add_common_flags(CLI::App& app) {
+    app.add_flag("--json", out_.json, "Print the result as JSON on stdout");
+    app.add_flag("-v,--verbose", out_.verbose, "Say more");
+    app.add_flag("-q,--quiet", out_.quiet, "Say only warnings and errors");
+    app.add_flag("!--no-progress", out_.progress, "Draw no progress");
+    app.add_option("--color", out_.color, "Colours: auto, always or never")
         ->transform(CLI::CheckedTransformer(std::map<std::string, ColorMode>{
             {"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}}));
-    app->add_option("--plugin-dir", out_.plugin_dirs, "Search this folder for plugins first; repeatable")->expected(1)->take_all();
-    return app;
+    app.add_option("--plugin-dir", out_.plugin_dirs, "Search this folder for plugins first; repeatable")->expected(1)->take_all();
   }
 
   void subject(CLI::App& app, const char* name, const char* help, bool required) {
@@ -241,6 +253,12 @@ AdapterArgument parse_adapter(const std::string& text) {
 std::optional<Answer> parse(int argc, const char* const* argv, Arguments& arguments) {
   for (int i = 1; i < argc; ++i)
     if (std::strcmp(argv[i], "--json") == 0) arguments.json = true;
+  if (argc > 1 && std::strcmp(argv[1], "help") == 0) {
+    std::vector<const char*> asked(argv + 2, argv + argc);
+    asked.insert(asked.begin(), argv[0]);
+    asked.push_back("--help");
+    return Parser(arguments).run(static_cast<int>(asked.size()), asked.data());
+  }
   return Parser(arguments).run(argc, argv);
 }
 

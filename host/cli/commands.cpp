@@ -34,8 +34,7 @@ void check_plugin_options(const Recipe& recipe, PluginRegistry& plugins) {
     const QuantizeRule& rule = recipe.quantize.rules[i];
     check(rule.plugin.empty() ? recipe.quantize.plugin : rule.plugin, D2C_QUANTIZER, "quantize.rule[" + std::to_string(i) + "]", rule.options);
   }
-  for (std::size_t i = 0; i < recipe.functions.size(); ++i)
-    check(recipe.functions[i].plugin, D2C_FUNCTION_EMITTER, "function[" + std::to_string(i) + "]", recipe.functions[i].options);
+  for (const FunctionSection& f : recipe.functions) check(f.plugin, D2C_FUNCTION_EMITTER, f.where, f.options);
   check(recipe.output.writer, D2C_PACKAGE_WRITER, "output", recipe.output.options);
 }
 

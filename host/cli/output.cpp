@@ -1,6 +1,6 @@
 #include "host/cli/output.hpp"
 
-#include "host/cli/size_text.hpp"
+#include "host/progress/progress_text.hpp"
 
 #include <algorithm>
 #include <cstdio>

@@ -59,7 +59,7 @@ Assembly::Assembly(const Recipe& recipe, PluginRegistry& plugins) : inputs_(open
   for (const AdapterStack* stack : {inputs_.chat.get(), inputs_.encoder.get()})
     if (stack != nullptr) use(stack->merger().plugin());
   Program program;
-  for (std::size_t i = 0; i < recipe.functions.size(); ++i) emit(recipe, plugins, recipe.functions[i], i, program);
+  for (const FunctionSection& section : recipe.functions) emit(recipe, plugins, section, program);
   quantization_->check_every_rule_matched();
   lay_out(recipe, plugins, std::move(program));
   collect_notes();
@@ -74,11 +74,9 @@ void Assembly::resolve_settings(const Recipe& recipe) {
   settings_.set("encoder", recipe.encoder);
 }
 
-void Assembly::emit(const Recipe& recipe, PluginRegistry& plugins, const FunctionSection& section, std::size_t index,
-                    Program& program) {
+void Assembly::emit(const Recipe& recipe, PluginRegistry& plugins, const FunctionSection& section, Program& program) {
   const auto plugin = plugins.find(section.plugin);
-  const std::string where = "function[" + std::to_string(index) + "]";
-  const Value options = check_options(recipe, where, section.options, plugin->options(D2C_FUNCTION_EMITTER));
+  const Value options = check_options(recipe, section.where, section.options, plugin->options(D2C_FUNCTION_EMITTER));
   const auto emitter = plugins.create<d2c_function_emitter>(plugin, options);
   use(*plugin);
 

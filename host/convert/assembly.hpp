@@ -33,7 +33,7 @@ class Assembly {
 
  private:
   void resolve_settings(const Recipe& recipe);
-  void emit(const Recipe& recipe, PluginRegistry& plugins, const FunctionSection& section, std::size_t index, Program& program);
+  void emit(const Recipe& recipe, PluginRegistry& plugins, const FunctionSection& section, Program& program);
   void lay_out(const Recipe& recipe, PluginRegistry& plugins, Program program);
   void collect_notes();
   void use(const Plugin& plugin);

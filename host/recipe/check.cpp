@@ -32,14 +32,12 @@ bool same(const Value& a, const Value& b) {
 void check_allowed(const Value& value, const Value& allowed, const std::string& label, const std::string& origin) {
   const auto& choices = allowed.items();
   if (std::any_of(choices.begin(), choices.end(), [&](const Value& choice) { return same(choice, value); })) return;
-  std::string list;
   std::vector<std::string> texts;
-  for (const Value& choice : choices) {
-    list += (list.empty() ? "" : ", ") + json::dump(choice);
+  for (const Value& choice : choices)
     if (choice.is_text()) texts.push_back(choice.as_text());
-  }
   const std::string hint = value.is_text() ? did_you_mean(value.as_text(), texts) : std::string();
-  fail_usage(origin + ": " + label + " must be one of " + list + ", not " + json::dump(value) + hint);
+  const std::string list = json::dump(allowed);  // "[1,2,4]"
+  fail_usage(origin + ": " + label + " must be one of " + list.substr(1, list.size() - 2) + ", not " + json::dump(value) + hint);
 }
 
 void check_range(const Value& value, const KeySpec& key, const std::string& label, const std::string& origin) {

@@ -5,9 +5,9 @@
 #include "libs/json/json.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <cctype>
 #include <charconv>
+#include <limits>
 #include <set>
 
 namespace d2c::host {

@@ -78,18 +78,19 @@ std::vector<AdapterSection> read_adapters(const Value& list, const std::string& 
   return adapters;
 }
 
-FunctionSection read_function(const Value& v, const Origin& origin) {
-  FunctionSection f{v.at("name").as_text(), v.at("plugin").as_text(), v.at("stack").as_text(), v.at("options")};
-  if (f.plugin.empty()) fail_usage(origin.text + ": function '" + f.name + "' names no plugin that emits it");
+FunctionSection read_function(const Recipe& recipe, std::size_t index) {
+  const Value& v = recipe.resolved.at("function").items()[index];
+  const std::string where = "function[" + std::to_string(index) + "]";
+  FunctionSection f{v.at("name").as_text(), v.at("plugin").as_text(), v.at("stack").as_text(), v.at("options"), where + ".options"};
+  if (f.plugin.empty()) fail_usage(recipe.origin_of(where).text + ": function '" + f.name + "' names no plugin that emits it");
   return f;
 }
 
 /// Those that graph.functions names, in its order.
 std::vector<FunctionSection> read_functions(const Recipe& recipe) {
-  const auto& defined = recipe.resolved.at("function").items();
   const std::string origin = recipe.origin_of("graph.functions").text;
   std::vector<std::string> names;
-  for (const Value& v : defined) names.push_back(v.at("name").as_text());
+  for (const Value& v : recipe.resolved.at("function").items()) names.push_back(v.at("name").as_text());
 
   std::vector<FunctionSection> functions;
   for (const Value& wanted : recipe.graph.at("functions").items()) {
@@ -100,8 +101,7 @@ std::vector<FunctionSection> read_functions(const Recipe& recipe) {
                  (names.empty() ? "; extend base.toml, which defines init, decode and encode" : did_you_mean(name, names)));
     if (std::any_of(functions.begin(), functions.end(), [&](const auto& f) { return f.name == name; }))
       fail_usage(origin + ": graph.functions names '" + name + "' twice");
-    const auto index = static_cast<std::size_t>(it - names.begin());
-    functions.push_back(read_function(defined[index], recipe.origin_of("function[" + std::to_string(index) + "]")));
+    functions.push_back(read_function(recipe, static_cast<std::size_t>(it - names.begin())));
   }
   if (functions.empty()) fail_usage(origin + ": graph.functions is empty; a package has at least one function");
   return functions;

@@ -47,6 +47,7 @@ struct FunctionSection {
   std::string plugin;
   std::string stack = "chat";  ///< whose weights it reads: "chat", or "encoder" (see encoder.weights)
   Value options = Value::table();
+  std::string where;  ///< the options' table, for check_options: "function[2].options"
 };
 
 /// Quantizer and its options for the weights that a glob over tensor names or a role matches.

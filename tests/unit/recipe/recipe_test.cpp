@@ -67,6 +67,7 @@ options = { depth = 2 }
   ASSERT_EQ(r.functions.size(), 2U);
   EXPECT_EQ(r.functions[0].name, "b");
   EXPECT_EQ(r.functions[0].stack, "encoder");
+  EXPECT_EQ(r.functions[0].where, "function[2].options");
   EXPECT_EQ(r.functions[0].options.at("depth").as_int(), 2);
   EXPECT_EQ(r.functions[1].name, "a");
 }
@@ -109,7 +110,7 @@ TEST_F(RecipeFile, RefusesValuesOutOfRange) {
   EXPECT_THAT(error("high.toml"), HasSubstr("encoder.max_length must be at most"));
   write("choice.toml", "[graph]\nkv = \"pakced\"\n");
   EXPECT_EQ(error("choice.toml"),
-            "choice.toml:2:1: graph.kv must be one of \"packed\", \"split\", not \"pakced\"; did you mean 'packed'?");
+            "choice.toml:2:1: graph.kv must be one of \"packed\",\"split\", not \"pakced\"; did you mean 'packed'?");
   write("schema.toml", "schema = 2\n");
   EXPECT_EQ(error("schema.toml"), "schema.toml:1:1: schema must be one of 1, not 2");
 }
@@ -286,6 +287,14 @@ TEST_F(RecipeOverride, ReachesIntoAndAppendsToLists) {
             "--set adapter[5].weight=1: adapter has 1 entries, so the index may be at most 1 (which appends one)");
 }
 
+TEST_F(RecipeOverride, APlusSignAppends) {
+  write("r.toml", kFunctionText + "[[adapter]]\npath = \"/a\"\n");
+  const Recipe r = load("r.toml", {set("adapter[+]", "{ path = \"/b\" }"), set("adapter[+].path", "/c")});
+  ASSERT_EQ(r.adapters.size(), 3U);
+  EXPECT_EQ(r.adapters[1].path, "/b");
+  EXPECT_EQ(r.adapters[2].path, "/c");
+}
+
 TEST_F(RecipeOverride, LaterOnesWin) {
   write("r.toml", kFunctionText);
   EXPECT_EQ(load("r.toml", {set("graph.prefill", "8"), set("graph.prefill", "16")}).graph.at("prefill").as_int(), 16);
@@ -350,7 +359,7 @@ TEST_F(PluginOptions, AreRefusedWithTheirPlaceAndTheNearestName) {
   EXPECT_EQ(message("[quantize]\nbitz = 4\n", kSpecs), "r.toml:7:1: unknown key 'bitz' in [quantize]; did you mean 'bits'?");
   EXPECT_EQ(message("[quantize]\npluginn = \"x\"\n", kSpecs),
             "r.toml:7:1: unknown key 'pluginn' in [quantize]; did you mean 'plugin'?");
-  EXPECT_EQ(message("[quantize]\nbits = 5\n", kSpecs), "r.toml:7:1: quantize.bits must be one of 2, 4, 6, not 5");
+  EXPECT_EQ(message("[quantize]\nbits = 5\n", kSpecs), "r.toml:7:1: quantize.bits must be one of 2,4,6, not 5");
   EXPECT_EQ(message("[quantize]\nbits = \"4\"\n", kSpecs), "r.toml:7:1: quantize.bits must be an integer, not a string");
   EXPECT_EQ(message("[quantize]\nplugin = \"q\"\n", kRequiredSpecs), "r.toml:6:2: quantize lacks 'name': Name.");
 }

@@ -1,11 +1,9 @@
-#include "host/cli/size_text.hpp"
+#include "host/cli/parse_size.hpp"
 
 #include <d2c/error.hpp>
 
-#include <array>
 #include <cctype>
 #include <cmath>
-#include <cstdio>
 #include <cstdlib>
 #include <string_view>
 
@@ -30,19 +28,6 @@ std::uint64_t parse_size(const std::string& text) {
   const double bytes = std::ldexp(number, shift);
   if (bytes >= 0x1p63) refuse();
   return static_cast<std::uint64_t>(bytes);
-}
-
-std::string size_text(std::uint64_t bytes) {
-  static constexpr std::array kUnits = {"B", "kB", "MB", "GB", "TB"};
-  double value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 999.95 && unit + 1 < kUnits.size()) {
-    value /= 1000;
-    ++unit;
-  }
-  char text[32];
-  std::snprintf(text, sizeof text, unit == 0 ? "%.0f %s" : "%.1f %s", value, kUnits[unit]);
-  return text;
 }
 
 }  // namespace d2c::host::cli
