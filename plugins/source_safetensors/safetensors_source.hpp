@@ -15,10 +15,6 @@ namespace d2c::source_safetensors {
 
 class SafetensorsSource final : public WeightSource {
  public:
-  static constexpr OptionSpec kOptions[] = {
-      {"path", D2C_VALUE_TEXT, nullptr, nullptr,
-       "A checkpoint directory, or one .safetensors file with config.json beside it."},
-  };
   static int probe(const char* path) { return probe_checkpoint(path); }
 
   explicit SafetensorsSource(const Config& options);

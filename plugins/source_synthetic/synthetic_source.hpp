@@ -15,8 +15,6 @@ namespace d2c::source_synthetic {
 class SyntheticSource final : public WeightSource {
  public:
   static constexpr OptionSpec kOptions[] = {
-      {"path", D2C_VALUE_TEXT, nullptr, nullptr,
-       "\"synthetic:\" and a published shape's name or the path of a config.json."},
       {"seed", D2C_VALUE_INTEGER, "0", nullptr, "Another seed makes other weights."},
       {"layers", D2C_VALUE_INTEGER, "0", nullptr, "Use only so many of the layers; 0 means all."},
   };
