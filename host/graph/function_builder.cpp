@@ -15,7 +15,8 @@ constexpr std::int64_t kMaxDimension = std::numeric_limits<std::int32_t>::max();
 
 void check_static_shape(const TensorType& type, const std::string& what) {
   if (type.shape.size() > D2C_MAX_RANK)
-    fail(Code::plugin, what + ": rank " + std::to_string(type.shape.size()) + " exceeds " + std::to_string(D2C_MAX_RANK));
+    fail(Code::plugin,
+         what + ": rank " + std::to_string(type.shape.size()) + " exceeds " + std::to_string(D2C_MAX_RANK));
   for (const std::int64_t d : type.shape)
     if (d < 1 || d > kMaxDimension) fail(Code::plugin, what + ": " + type.text() + " has an impossible dimension");
   const auto count = checked_count(type.shape);
@@ -52,7 +53,8 @@ bool is_feature_dtype(DType t) { return t == DType::f16 || t == DType::f32 || t 
 
 FunctionBuilder::FunctionBuilder(Program& program, WeightCatalogue& catalogue, std::string function, FailFunction fail)
     : program_(program), catalogue_(catalogue), fail_(std::move(fail)) {
-  if (!is_mil_name(function)) d2c::fail(Code::usage, "function name " + quoted(function) + " is not a legal identifier");
+  if (!is_mil_name(function))
+    d2c::fail(Code::usage, "function name " + quoted(function) + " is not a legal identifier");
   function_.name = std::move(function);
   fill_c_table();
 }
@@ -135,7 +137,8 @@ void FunctionBuilder::fill_c_table() {
 
 d2c_value_id FunctionBuilder::input(std::string_view name, const TensorType& type) {
   if (!is_feature_dtype(type.dtype))
-    fail(Code::plugin, function_.name + ": input " + quoted(name) + " is " + type.text() + "; inputs are fp16, fp32 or int32");
+    fail(Code::plugin,
+         function_.name + ": input " + quoted(name) + " is " + type.text() + "; inputs are fp16, fp32 or int32");
   return feature(name, D2C_NODE_INPUT, type);
 }
 
@@ -148,7 +151,8 @@ d2c_value_id FunctionBuilder::state(std::string_view name, const TensorType& typ
 d2c_value_id FunctionBuilder::feature(std::string_view name, d2c_node_kind kind, const TensorType& type) {
   check_feature_name(name);
   if (names_.contains(std::string(name)))
-    fail(Code::plugin, function_.name + ": the name " + quoted(name) + " is taken; add inputs and states before anything else");
+    fail(Code::plugin,
+         function_.name + ": the name " + quoted(name) + " is taken; add inputs and states before anything else");
   return add_node(name, kind, 0, type);
 }
 
@@ -228,7 +232,8 @@ const GraphNode& FunctionBuilder::node(d2c_value_id id) const {
   return function_.nodes[id];
 }
 
-d2c_value_id FunctionBuilder::add_node(std::string_view hint, d2c_node_kind kind, std::uint32_t index, TensorType type) {
+d2c_value_id FunctionBuilder::add_node(std::string_view hint, d2c_node_kind kind, std::uint32_t index,
+                                       TensorType type) {
   check_static_shape(type, function_.name + ": " + quoted(hint));
   const auto id = static_cast<d2c_value_id>(function_.nodes.size());
   function_.nodes.push_back({claim_name(hint), kind, index, std::move(type)});
@@ -236,7 +241,8 @@ d2c_value_id FunctionBuilder::add_node(std::string_view hint, d2c_node_kind kind
 }
 
 void FunctionBuilder::check_feature_name(std::string_view name) const {
-  if (!is_mil_name(name)) fail(Code::plugin, function_.name + ": " + quoted(name) + " cannot be the name of an input, state or output");
+  if (!is_mil_name(name))
+    fail(Code::plugin, function_.name + ": " + quoted(name) + " cannot be the name of an input, state or output");
 }
 
 std::string FunctionBuilder::claim_name(std::string_view hint) {

@@ -63,7 +63,8 @@ void OpCall::check_names() const {
       if (arguments_[j].parameter == name) fail("parameter '" + name + "' is given twice");
   }
   for (const ParameterSpec& p : spec_.parameters)
-    if (p.name != nullptr && !(p.flags & kOptional) && !has(p.name)) fail(std::string("needs parameter '") + p.name + "'");
+    if (p.name != nullptr && !(p.flags & kOptional) && !has(p.name))
+      fail(std::string("needs parameter '") + p.name + "'");
 }
 
 void OpCall::check_operands(const ParameterSpec& spec, const BoundArgument& argument) const {
@@ -94,7 +95,8 @@ void OpCall::check_groups() const {
 }
 
 const BoundArgument* OpCall::find(std::string_view parameter) const noexcept {
-  const auto it = std::find_if(arguments_.begin(), arguments_.end(), [&](const auto& a) { return a.parameter == parameter; });
+  const auto it =
+      std::find_if(arguments_.begin(), arguments_.end(), [&](const auto& a) { return a.parameter == parameter; });
   return it == arguments_.end() ? nullptr : &*it;
 }
 

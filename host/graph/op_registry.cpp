@@ -3,7 +3,8 @@
 namespace d2c::host {
 
 const OpSpec* find_op(std::string_view type) {
-  for (const auto family : {elementwise_ops(), matrix_ops(), reduction_ops(), layout_ops(), indexing_ops(), state_ops()})
+  for (const auto family :
+       {elementwise_ops(), matrix_ops(), reduction_ops(), layout_ops(), indexing_ops(), state_ops()})
     for (const OpSpec& spec : family)
       if (spec.type == type) return &spec;
   return nullptr;

@@ -92,7 +92,8 @@ Types slice_by_index(const OpCall& op) {
   const TensorType& x = op.type("x");
   Shape out;
   for (const SlicedDimension& d : sliced(op, x.shape)) {
-    if (!d.selected) op.fail("begin and end must be constants, or the shape of the result is not static; use slice_by_size");
+    if (!d.selected)
+      op.fail("begin and end must be constants, or the shape of the result is not static; use slice_by_size");
     out.push_back(*d.selected);
   }
   return {{x.dtype, std::move(out)}};

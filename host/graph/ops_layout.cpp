@@ -16,7 +16,8 @@ Types concat(const OpCall& op) {
   if (op.boolean_or("interleave", false)) op.fail("interleave is not supported");
   for (std::size_t v = 1; v < values.size(); ++v) {
     Shape other = values[v].type.shape;
-    if (other.size() != out.size()) op.fail("values " + to_string(out) + " and " + to_string(other) + " differ in rank");
+    if (other.size() != out.size())
+      op.fail("values " + to_string(out) + " and " + to_string(other) + " differ in rank");
     const std::int64_t joined = out[axis] + other[axis];
     other[axis] = out[axis];
     if (other != out) op.fail("values differ outside axis " + std::to_string(axis) + ": " + values[v].type.text());
@@ -29,7 +30,8 @@ Types stack(const OpCall& op) {
   const auto values = op.operands("values");
   Shape out = values.front().type.shape;
   for (const Operand& v : values)
-    if (v.type.shape != out) op.fail("values " + to_string(out) + " and " + to_string(v.type.shape) + " differ in shape");
+    if (v.type.shape != out)
+      op.fail("values " + to_string(out) + " and " + to_string(v.type.shape) + " differ in shape");
   const std::size_t axis = op.axis_or("axis", 0, out.size() + 1);
   out.insert(out.begin() + static_cast<std::ptrdiff_t>(axis), static_cast<std::int64_t>(values.size()));
   return {{values.front().type.dtype, std::move(out)}};

@@ -34,7 +34,8 @@ Types matmul(const OpCall& op) {
 
 void check_attention_mask(const OpCall& op, const Shape& scores) {
   const Shape& mask = op.shape("attn_mask");
-  if (mask.size() > scores.size() || mask.empty() || mask.back() != scores.back() || broadcast(op, mask, scores) != scores)
+  if (mask.size() > scores.size() || mask.empty() || mask.back() != scores.back() ||
+      broadcast(op, mask, scores) != scores)
     op.fail(op.describe("attn_mask") + " does not broadcast to the scores " + to_string(scores));
 }
 

@@ -36,7 +36,9 @@ Types reduce_arg(const OpCall& op) {
 }
 
 constexpr OpSpec reduce_op(const char* type) {
-  return {type, {{"x", kNumber}, {"axes", kI32, kConstant | kOptional}, {"keep_dims", kBool, kConstant | kOptional}}, reduce};
+  return {type,
+          {{"x", kNumber}, {"axes", kI32, kConstant | kOptional}, {"keep_dims", kBool, kConstant | kOptional}},
+          reduce};
 }
 
 constexpr OpSpec reduce_arg_op(const char* type) {
@@ -49,8 +51,9 @@ constexpr OpSpec reduce_arg_op(const char* type) {
 }
 
 constexpr OpSpec kOps[] = {
-    reduce_op("reduce_mean"),       reduce_op("reduce_sum"),     reduce_op("reduce_max"),      reduce_op("reduce_min"),
-    reduce_op("reduce_sum_square"), reduce_op("reduce_l2_norm"), reduce_arg_op("reduce_argmax"),
+    reduce_op("reduce_mean"),       reduce_op("reduce_sum"),        reduce_op("reduce_max"),
+    reduce_op("reduce_min"),        reduce_op("reduce_sum_square"), reduce_op("reduce_l2_norm"),
+    reduce_arg_op("reduce_argmax"),
 };
 
 }  // namespace

@@ -88,7 +88,7 @@ Node Blocks::attention(Node h, std::int64_t index, const Rotation& rotation, Nod
   const KeysValues kv = attended(index, {rotate(k, rotation, p + "k_rope"), v});
   const Node turned = rotate(q, rotation, p + "q_rope");
   Node y = settings_.attention == AttentionForm::fused ? attend_fused(turned, kv, mask, p)
-                                                      : attend_explicit(turned, kv, mask, p);
+                                                       : attend_explicit(turned, kv, mask, p);
   y = g_.op("transpose", p + "heads_last", {{"x", y}, {"perm", Constant::i32s({0, 2, 1, 3})}});
   const std::int64_t tokens = g_.type(h).shape[1];
   y = g_.op("reshape", p + "joined", {{"x", y}, {"shape", ints({1, tokens, q_size})}});
@@ -103,8 +103,9 @@ Node Blocks::split_heads(Node x, std::int64_t heads, const std::string& name) {
 
 Node Blocks::rotate(Node x, const Rotation& rotation, const std::string& name) {
   const auto halves = g_.ops("split", name + "_half", {{"x", x}, {"num_splits", 2}, {"axis", -1}}, 2);
-  const Node swapped = g_.op("concat", name + "_swapped",
-                             {{"values", std::vector<Node>{halves[1], halves[0]}}, {"axis", -1}, {"interleave", false}});
+  const Node swapped =
+      g_.op("concat", name + "_swapped",
+            {{"values", std::vector<Node>{halves[1], halves[0]}}, {"axis", -1}, {"interleave", false}});
   const Node straight = g_.op("mul", name + "_cos", {{"x", x}, {"y", rotation.cos}});
   const Node crossed = g_.op("mul", name + "_sin", {{"x", swapped}, {"y", rotation.sin}});
   return g_.op("add", name, {{"x", straight}, {"y", crossed}});
@@ -112,20 +113,20 @@ Node Blocks::rotate(Node x, const Rotation& rotation, const std::string& name) {
 
 Node Blocks::attend_explicit(Node q, const KeysValues& kv, Node mask, const std::string& p) {
   const std::int64_t tokens = g_.type(q).shape[2];
-  const Node grouped = g_.op(
-      "reshape", p + "q_grouped",
-      {{"x", q}, {"shape", ints({1, c_.kv_heads, c_.heads / c_.kv_heads, tokens, c_.head_dim})}});
+  const Node grouped =
+      g_.op("reshape", p + "q_grouped",
+            {{"x", q}, {"shape", ints({1, c_.kv_heads, c_.heads / c_.kv_heads, tokens, c_.head_dim})}});
   const Node keys = g_.op("expand_dims", p + "keys", {{"x", kv.keys}, {"axes", Constant::i32s({2})}});
   const Node values = g_.op("expand_dims", p + "values", {{"x", kv.values}, {"axes", Constant::i32s({2})}});
   // Scaled before the product: a sum of head_dim products stays further from the end of fp16's range.
   const auto scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(c_.head_dim)));
-  const Node scaled =
-      g_.op("mul", p + "q_scaled", {{"x", grouped}, {"y", Constant::real(settings_.precision, scale)}});
+  const Node scaled = g_.op("mul", p + "q_scaled", {{"x", grouped}, {"y", Constant::real(settings_.precision, scale)}});
   Node w = g_.op("matmul", p + "scores", {{"x", scaled}, {"y", keys}, {"transpose_x", false}, {"transpose_y", true}});
   w = g_.op("add", p + "masked", {{"x", cast(w, DType::f32, p + "scores_fp32")}, {"y", mask}});
   w = g_.op("softmax", p + "softmax", {{"x", w}, {"axis", -1}});
   w = cast(w, settings_.precision, p + "probabilities");
-  const Node y = g_.op("matmul", p + "mixed", {{"x", w}, {"y", values}, {"transpose_x", false}, {"transpose_y", false}});
+  const Node y =
+      g_.op("matmul", p + "mixed", {{"x", w}, {"y", values}, {"transpose_x", false}, {"transpose_y", false}});
   return g_.op("reshape", p + "ungrouped", {{"x", y}, {"shape", ints({1, c_.heads, tokens, c_.head_dim})}});
 }
 
@@ -161,8 +162,8 @@ Node Blocks::mlp(Node h, const std::string& p) {
 Node Blocks::rms_norm(Node x, const std::string& tensor, DType dtype) {
   const Node wide = cast(x, DType::f32, tensor + ".fp32");
   const Node squares = g_.op("mul", tensor + ".squares", {{"x", wide}, {"y", wide}});
-  const Node mean = g_.op("reduce_mean", tensor + ".mean",
-                          {{"x", squares}, {"axes", Constant::i32s({-1})}, {"keep_dims", true}});
+  const Node mean =
+      g_.op("reduce_mean", tensor + ".mean", {{"x", squares}, {"axes", Constant::i32s({-1})}, {"keep_dims", true}});
   const Node scale = g_.op("rsqrt", tensor + ".rsqrt",
                            {{"x", mean}, {"epsilon", Constant::real(DType::f32, static_cast<float>(c_.rms_norm_eps))}});
   const Node normal = cast(g_.op("mul", tensor + ".normal", {{"x", wide}, {"y", scale}}), dtype, tensor + ".narrow");
@@ -199,7 +200,8 @@ Node Blocks::rows(Node y, std::int64_t count, const std::string& name) {
   Shape size = g_.type(y).shape;
   if (size.back() == count) return y;
   size.back() = count;
-  return g_.op("slice_by_size", name + ".unpadded", {{"x", y}, {"begin", ints(Shape(size.size(), 0))}, {"size", ints(size)}});
+  return g_.op("slice_by_size", name + ".unpadded",
+               {{"x", y}, {"begin", ints(Shape(size.size(), 0))}, {"size", ints(size)}});
 }
 
 // ---------------------------------------------------------------- unmerged adapters

@@ -15,8 +15,8 @@ enum class RopeKind { plain, linear, llama3 };
 struct RopeConfig {
   RopeKind kind = RopeKind::plain;
   double theta = 10000;
-  double factor = 1;            ///< linear, llama3
-  double low_freq_factor = 0;   ///< llama3, as the next two
+  double factor = 1;           ///< linear, llama3
+  double low_freq_factor = 0;  ///< llama3, as the next two
   double high_freq_factor = 0;
   std::int64_t original_context = 0;
 };

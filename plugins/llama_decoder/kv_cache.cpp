@@ -41,11 +41,11 @@ Node KvCache::write_and_read(Blocks& blocks, Node state, std::int64_t row, Node 
                               {"end", corner(row + 1, config_.kv_heads, end_, config_.head_dim, name + "_end")}});
   g_.ops("write_state", name + "_write", {{"input", state}, {"data", updated}}, 0);
   const Node all = g_.op("read_state", name + "_after", {{"input", state}});
-  const Node mine = g_.op("slice_by_size", name,
-                          {{"x", all},
-                           {"begin", Constant::i32s({narrow(row), 0, 0, 0})},
-                           {"size", Constant::i32s({1, narrow(config_.kv_heads), narrow(settings_.context),
-                                                    narrow(config_.head_dim)})}});
+  const Node mine = g_.op(
+      "slice_by_size", name,
+      {{"x", all},
+       {"begin", Constant::i32s({narrow(row), 0, 0, 0})},
+       {"size", Constant::i32s({1, narrow(config_.kv_heads), narrow(settings_.context), narrow(config_.head_dim)})}});
   return blocks.cast(mine, settings_.precision, name + "_cast");
 }
 

@@ -31,8 +31,8 @@ Rotation rotation_at(Graph& g, Blocks& blocks, const LlamaConfig& config, const 
                      std::int64_t tokens) {
   const Rotation tables = blocks.rotation_tables(settings.context);
   const Node zero = g.constant("first_column", Constant::i32s({0}));
-  const Node begin = g.op("concat", "rope_begin",
-                          {{"values", std::vector<Node>{position, zero}}, {"axis", 0}, {"interleave", false}});
+  const Node begin =
+      g.op("concat", "rope_begin", {{"values", std::vector<Node>{position, zero}}, {"axis", 0}, {"interleave", false}});
   const auto rows = [&](Node table, const char* name) {
     return g.op("slice_by_size", name,
                 {{"x", table}, {"begin", begin}, {"size", Constant::i32s({narrow(tokens), narrow(config.head_dim)})}});
@@ -47,7 +47,8 @@ Node last_valid(Graph& g, Node x, Node length) {
   const Node zero = g.constant("first_column", Constant::i32s({0}));
   const Node begin = g.op("concat", "last_begin",
                           {{"values", std::vector<Node>{zero, last, zero}}, {"axis", 0}, {"interleave", false}});
-  return g.op("slice_by_size", "last_row", {{"x", x}, {"begin", begin}, {"size", Constant::i32s({1, 1, narrow(hidden)})}});
+  return g.op("slice_by_size", "last_row",
+              {{"x", x}, {"begin", begin}, {"size", Constant::i32s({1, 1, narrow(hidden)})}});
 }
 
 std::string metadata(const LlamaConfig& config, const GraphSettings& settings) {

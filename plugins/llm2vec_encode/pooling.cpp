@@ -18,8 +18,10 @@ Node pool(Graph& g, Pooling pooling, Node hidden, Node pooling_mask) {
   const Node weights = token_weights(g, pooling, pooling_mask);
   const Node column = g.op("expand_dims", "pooled_column", {{"x", weights}, {"axes", Constant::i32s({2})}});
   const Node weighted = g.op("mul", "weighted", {{"x", hidden}, {"y", column}});
-  const Node sum = g.op("reduce_sum", "pooled_sum", {{"x", weighted}, {"axes", Constant::i32s({1})}, {"keep_dims", false}});
-  const Node total = g.op("reduce_sum", "weight_sum", {{"x", weights}, {"axes", Constant::i32s({1})}, {"keep_dims", true}});
+  const Node sum =
+      g.op("reduce_sum", "pooled_sum", {{"x", weighted}, {"axes", Constant::i32s({1})}, {"keep_dims", false}});
+  const Node total =
+      g.op("reduce_sum", "weight_sum", {{"x", weights}, {"axes", Constant::i32s({1})}, {"keep_dims", true}});
   // The weights add up to 1 or more, unless nothing counts.
   const Node divisor = g.op("maximum", "weight_divisor", {{"x", total}, {"y", Constant::real(DType::f32, 1)}});
   return g.op("real_div", "pooled_mean", {{"x", sum}, {"y", divisor}});

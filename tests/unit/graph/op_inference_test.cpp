@@ -51,9 +51,11 @@ TEST_F(OpInference, ElementwiseOpsBroadcastAndKeepTheType) {
 TEST_F(OpInference, SelectNeedsACondition) {
   const Node cond = g_.op("greater", "c", {{"x", ids({4})}, {"y", 0}});
   EXPECT_EQ(result("select", {{"cond", cond}, {"a", Constant::real(DType::f16, 0)}, {"b", half({2, 4})}}), "fp16[2,4]");
-  EXPECT_THAT(result("select", {{"cond", cond}, {"a", Constant::real(DType::f16, 0)}, {"b", Constant::real(DType::f16, 1)}}),
-              HasSubstr("must span the shape of cond bool[4]"));
-  EXPECT_THAT(result("select", {{"cond", half({4})}, {"a", half({4})}, {"b", half({4})}}), HasSubstr("which is not bool"));
+  EXPECT_THAT(
+      result("select", {{"cond", cond}, {"a", Constant::real(DType::f16, 0)}, {"b", Constant::real(DType::f16, 1)}}),
+      HasSubstr("must span the shape of cond bool[4]"));
+  EXPECT_THAT(result("select", {{"cond", half({4})}, {"a", half({4})}, {"b", half({4})}}),
+              HasSubstr("which is not bool"));
 }
 
 TEST_F(OpInference, CastsAndActivationsKeepTheShape) {
@@ -69,7 +71,8 @@ TEST_F(OpInference, LinearTakesAWeightOfAnotherType) {
   EXPECT_EQ(result("linear", {{"x", input(DType::f32, {1, 2, 8})}, {"weight", w}}), "fp32[1,2,6]");
   EXPECT_THAT(result("linear", {{"x", half({1, 2, 7})}, {"weight", w}}),
               HasSubstr("x fp16[1,2,7] and weight fp16[6,8] do not multiply"));
-  EXPECT_THAT(result("linear", {{"x", half({1, 8})}, {"weight", half({6, 8})}}), HasSubstr("weight must be a constant"));
+  EXPECT_THAT(result("linear", {{"x", half({1, 8})}, {"weight", half({6, 8})}}),
+              HasSubstr("weight must be a constant"));
   EXPECT_THAT(result("linear", {{"x", half({1, 1, 2, 8})}, {"weight", w}}), HasSubstr("must have rank 1 to 3"));
 }
 
@@ -83,7 +86,8 @@ TEST_F(OpInference, MatmulBroadcastsItsBatches) {
 
 TEST_F(OpInference, FusedAttentionDoesNotBroadcastHeads) {
   const Node q = half({1, 4, 3, 8}), kv = half({1, 4, 6, 8}), few = half({1, 2, 6, 8});
-  EXPECT_EQ(result("scaled_dot_product_attention", {{"query", q}, {"key", kv}, {"value", kv}, {"attn_mask", half({1, 1, 3, 6})}}),
+  EXPECT_EQ(result("scaled_dot_product_attention",
+                   {{"query", q}, {"key", kv}, {"value", kv}, {"attn_mask", half({1, 1, 3, 6})}}),
             "fp16[1,4,3,8]");
   EXPECT_THAT(result("scaled_dot_product_attention", {{"query", q}, {"key", few}, {"value", few}}),
               HasSubstr("same batch and head dimensions"));
@@ -101,7 +105,8 @@ TEST_F(OpInference, ReshapeFillsInAndCopiesDimensions) {
   const Node x = half({2, 3, 4});
   EXPECT_EQ(result("reshape", {{"x", x}, {"shape", Constant::i32s({-1, 4})}}), "fp16[6,4]");
   EXPECT_EQ(result("reshape", {{"x", x}, {"shape", Constant::i32s({6, 0})}}), "fp16[6,4]");
-  EXPECT_THAT(result("reshape", {{"x", x}, {"shape", Constant::i32s({5, -1})}}), HasSubstr("cannot take the shape [5,-1]"));
+  EXPECT_THAT(result("reshape", {{"x", x}, {"shape", Constant::i32s({5, -1})}}),
+              HasSubstr("cannot take the shape [5,-1]"));
   EXPECT_THAT(result("reshape", {{"x", x}, {"shape", Constant::i32s({-1, -1})}}), HasSubstr("cannot take the shape"));
   EXPECT_THAT(result("reshape", {{"x", x}, {"shape", ids({2})}}), HasSubstr("the shape of the result is not static"));
 }
@@ -114,7 +119,8 @@ TEST_F(OpInference, LayoutOpsMoveDimensions) {
   EXPECT_THAT(result("squeeze", {{"x", x}, {"axes", Constant::i32s({0})}}), HasSubstr("cannot squeeze dimension 0"));
   EXPECT_EQ(result("tile", {{"x", x}, {"reps", Constant::i32s({1, 2, 1})}}), "fp16[2,6,4]");
   EXPECT_EQ(result("concat", {{"values", std::vector<Node>{x, half({2, 5, 4})}}, {"axis", 1}}), "fp16[2,8,4]");
-  EXPECT_THAT(result("concat", {{"values", std::vector<Node>{x, half({2, 5, 3})}}, {"axis", 1}}), HasSubstr("differ outside axis 1"));
+  EXPECT_THAT(result("concat", {{"values", std::vector<Node>{x, half({2, 5, 3})}}, {"axis", 1}}),
+              HasSubstr("differ outside axis 1"));
   EXPECT_EQ(result("stack", {{"values", std::vector<Node>{x, x}}, {"axis", -1}}), "fp16[2,3,4,2]");
   EXPECT_EQ(result("range_1d", {{"end", 10}, {"start", 1}, {"step", 4}}), "int32[3]");
 }
@@ -136,7 +142,8 @@ TEST_F(OpInference, GathersRows) {
 
 TEST_F(OpInference, SlicesByKnownBoundsAndByKnownSizes) {
   const Node x = half({4, 10});
-  EXPECT_EQ(result("slice_by_index", {{"x", x}, {"begin", Constant::i32s({1, -3})}, {"end", Constant::i32s({3, 100})}}), "fp16[2,3]");
+  EXPECT_EQ(result("slice_by_index", {{"x", x}, {"begin", Constant::i32s({1, -3})}, {"end", Constant::i32s({3, 100})}}),
+            "fp16[2,3]");
   EXPECT_EQ(result("slice_by_index", {{"x", x},
                                       {"begin", Constant::i32s({0, 0})},
                                       {"end", Constant::i32s({1, 0})},
@@ -145,18 +152,24 @@ TEST_F(OpInference, SlicesByKnownBoundsAndByKnownSizes) {
                                       {"end_mask", Constant::bools({false, true})},
                                       {"squeeze_mask", Constant::bools({true, false})}}),
             "fp16[4]");
-  EXPECT_THAT(result("slice_by_index", {{"x", x}, {"begin", ids({2})}, {"end", Constant::i32s({3, 3})}}), HasSubstr("use slice_by_size"));
+  EXPECT_THAT(result("slice_by_index", {{"x", x}, {"begin", ids({2})}, {"end", Constant::i32s({3, 3})}}),
+              HasSubstr("use slice_by_size"));
   EXPECT_EQ(result("slice_by_size", {{"x", x}, {"begin", ids({2})}, {"size", Constant::i32s({2, 10})}}), "fp16[2,10]");
-  EXPECT_EQ(result("slice_by_size", {{"x", x}, {"begin", Constant::i32s({1, 2})}, {"size", Constant::i32s({-1, 3})}}), "fp16[3,3]");
-  EXPECT_THAT(result("slice_by_size", {{"x", x}, {"begin", Constant::i32s({3, 0})}, {"size", Constant::i32s({2, 1})}}), HasSubstr("does not hold 2 elements from 3"));
-  EXPECT_THAT(result("slice_by_index", {{"x", x}, {"begin", Constant::i32s({3, 0})}, {"end", Constant::i32s({2, 1})}}), HasSubstr("impossible dimension"));
+  EXPECT_EQ(result("slice_by_size", {{"x", x}, {"begin", Constant::i32s({1, 2})}, {"size", Constant::i32s({-1, 3})}}),
+            "fp16[3,3]");
+  EXPECT_THAT(result("slice_by_size", {{"x", x}, {"begin", Constant::i32s({3, 0})}, {"size", Constant::i32s({2, 1})}}),
+              HasSubstr("does not hold 2 elements from 3"));
+  EXPECT_THAT(result("slice_by_index", {{"x", x}, {"begin", Constant::i32s({3, 0})}, {"end", Constant::i32s({2, 1})}}),
+              HasSubstr("impossible dimension"));
 }
 
 TEST_F(OpInference, SliceUpdatesMustFit) {
   const Node x = half({4, 2, 32, 16});
-  EXPECT_EQ(result("slice_update", {{"x", x}, {"update", half({1, 2, 8, 16})}, {"begin", ids({4})}, {"end", ids({4})}}), "fp16[4,2,32,16]");
-  EXPECT_THAT(result("slice_update", {{"x", x}, {"update", half({1, 2, 33, 16})}, {"begin", ids({4})}, {"end", ids({4})}}),
-              HasSubstr("does not fit the slice"));
+  EXPECT_EQ(result("slice_update", {{"x", x}, {"update", half({1, 2, 8, 16})}, {"begin", ids({4})}, {"end", ids({4})}}),
+            "fp16[4,2,32,16]");
+  EXPECT_THAT(
+      result("slice_update", {{"x", x}, {"update", half({1, 2, 33, 16})}, {"begin", ids({4})}, {"end", ids({4})}}),
+      HasSubstr("does not fit the slice"));
   EXPECT_THAT(result("slice_update", {{"x", x},
                                       {"update", half({1, 2, 8, 16})},
                                       {"begin", Constant::i32s({0, 0, 0, 0})},

@@ -24,9 +24,7 @@ Program linear_program() {
   return program;
 }
 
-d2c_weight weight() {
-  return {sizeof(d2c_weight), "weight_a", "0/a", TensorType{DType::f16, {6, 8}}.c(), nullptr};
-}
+d2c_weight weight() { return {sizeof(d2c_weight), "weight_a", "0/a", TensorType{DType::f16, {6, 8}}.c(), nullptr}; }
 
 TEST(ProgramView, ShowsWritersTheWholeProgram) {
   const std::array weights{weight()};

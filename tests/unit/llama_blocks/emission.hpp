@@ -19,7 +19,7 @@ class FakeWeights final : public host::WeightCatalogue {
  public:
   std::int64_t pad = 1;
   DType dtype = DType::f16;
-  std::map<std::pair<std::string, std::string>, int> ranks;       ///< (stack, tensor) to the rank of its change
+  std::map<std::pair<std::string, std::string>, int> ranks;  ///< (stack, tensor) to the rank of its change
   std::map<std::string, std::pair<std::int64_t, std::int64_t>> adapted_shapes;  ///< tensor to [out, in]
   std::vector<WeightRef> refs;
 
@@ -90,7 +90,8 @@ inline std::vector<std::string> features(const host::GraphFunction& function, d2
 
 inline std::vector<std::string> outputs(const host::GraphFunction& function) {
   std::vector<std::string> out;
-  for (const d2c_value_id id : function.outputs) out.push_back(function.nodes[id].name + " " + function.nodes[id].type.text());
+  for (const d2c_value_id id : function.outputs)
+    out.push_back(function.nodes[id].name + " " + function.nodes[id].type.text());
   return out;
 }
 

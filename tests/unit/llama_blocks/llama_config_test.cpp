@@ -1,5 +1,5 @@
-#include "libs/json/json.hpp"
 #include "libs/llama_blocks/llama_config.hpp"
+#include "libs/json/json.hpp"
 
 #include <d2c/error.hpp>
 
@@ -17,7 +17,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 Value minimal() { return json::parse_file("tests/data/llama_blocks/configs/minimal_config.json"); }
-
 
 std::string refusal(const Value& config) {
   try {

@@ -1,5 +1,5 @@
-#include "libs/json/json.hpp"
 #include "libs/llama_blocks/rope.hpp"
+#include "libs/json/json.hpp"
 
 #include <gtest/gtest.h>
 

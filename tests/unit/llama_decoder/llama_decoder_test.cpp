@@ -40,7 +40,8 @@ TEST(LlamaDecoder, GivesBothFunctionsTheAgreedSignatures) {
   FakeWeights weights;
   host::Program program;
   const auto init = emit("init", test::config("gqa_bf16"), test::settings(kSmall), weights, program);
-  EXPECT_THAT(test::features(init, D2C_NODE_INPUT), ElementsAre("input_ids int32[1,8]", "position int32[1]", "length int32[1]"));
+  EXPECT_THAT(test::features(init, D2C_NODE_INPUT),
+              ElementsAre("input_ids int32[1,8]", "position int32[1]", "length int32[1]"));
   EXPECT_THAT(test::features(init, D2C_NODE_STATE), ElementsAre("kv_cache fp16[6,2,32,16]"));
   EXPECT_THAT(test::outputs(init), ElementsAre("logits fp16[1,320]"));
   const auto decode = emit("decode", test::config("gqa_bf16"), test::settings(kSmall), weights, program);
@@ -90,7 +91,8 @@ TEST(LlamaDecoder, SplitsTheCacheIntoTwoStatesWhenAsked) {
   host::Program program;
   const Value settings = test::settings(R"({"context": 32, "prefill": 8, "kv": "split"})");
   const auto decode = emit("decode", test::config("gqa_bf16"), settings, weights, program);
-  EXPECT_THAT(test::features(decode, D2C_NODE_STATE), ElementsAre("k_cache fp16[3,2,32,16]", "v_cache fp16[3,2,32,16]"));
+  EXPECT_THAT(test::features(decode, D2C_NODE_STATE),
+              ElementsAre("k_cache fp16[3,2,32,16]", "v_cache fp16[3,2,32,16]"));
 }
 
 TEST(LlamaDecoder, SlicesPaddedRowsOffEveryLinear) {

@@ -15,8 +15,8 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 
-const host::GraphFunction& emit(const Value& config, const Value& settings, FakeWeights& weights, host::Program& program,
-                                std::vector<Delta> deltas = {}) {
+const host::GraphFunction& emit(const Value& config, const Value& settings, FakeWeights& weights,
+                                host::Program& program, std::vector<Delta> deltas = {}) {
   Llm2VecEncoder encoder{Config(Value::table())};
   EmitRequest request{"encode", 0, "chat", std::move(deltas), config, settings};
   return test::emit(encoder, request, weights, program);
@@ -78,7 +78,8 @@ TEST(Llm2VecEncoder, AddsAndTakesOffLowRankBranches) {
 TEST(Llm2VecEncoder, TellsCallersHowToPool) {
   FakeWeights weights;
   host::Program program;
-  emit(test::config("bi_tiny_bf16"), settings(R"({"pooling": "last_token", "skip_instruction": false})"), weights, program);
+  emit(test::config("bi_tiny_bf16"), settings(R"({"pooling": "last_token", "skip_instruction": false})"), weights,
+       program);
   const Value v = json::parse(program.metadata().at("d2c.encoder"), "metadata");
   EXPECT_EQ(v.at("version").as_int(), 1);
   EXPECT_EQ(v.at("pooling").as_text(), "last_token");
