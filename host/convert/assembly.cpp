@@ -114,6 +114,13 @@ void Assembly::collect_notes() {
     if (w->layout.padded_rows > w->rows())
       notes_.push_back(w->tensor + ": " + std::to_string(w->rows()) + " rows padded to " + std::to_string(w->layout.padded_rows) +
                        " for " + w->layout.label + "; the extra rows are sliced off in the graph");
+  for (const Source* source : {inputs_.model.get(), inputs_.encoder_model.get()}) {
+    if (source == nullptr) continue;
+    const auto unread = table_->unread_tensors(*source);
+    if (!unread.empty())
+      notes_.push_back("no function reads " + std::to_string(unread.size()) + " of the model's " +
+                       std::to_string(source->tensors().size()) + " tensors, " + unread.front() + " the first");
+  }
   for (const AdapterStack* stack : {inputs_.chat.get(), inputs_.encoder.get()}) {
     if (stack == nullptr) continue;
     const auto unused = table_->unused_targets(*stack);

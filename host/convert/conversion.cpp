@@ -98,10 +98,16 @@ void prepare_package(const Workspace& workspace, bool resume) {
   std::filesystem::create_directory(workspace.package());
 }
 
-std::uint64_t work_bytes(const Assembly& assembly) {
-  std::uint64_t total = 0;
-  for (const auto& w : assembly.weights()) total += static_cast<std::uint64_t>(count_of(w->shape)) * 2;
-  return total;
+/// Begins a phase over the weights that are still to be done; sizes as fp16.
+void begin_progress(Progress& progress, const Assembly& assembly, const std::vector<WeightResult>& results) {
+  std::uint64_t bytes = 0, tensors = 0;
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    if (results[i].done) continue;
+    const PlannedWeight& w = *assembly.weights()[i];
+    bytes += static_cast<std::uint64_t>(w.layout.padded_rows * w.columns()) * 2;
+    ++tensors;
+  }
+  progress.begin("convert", bytes, tensors);
 }
 
 }  // namespace
@@ -115,7 +121,7 @@ StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan
   ProgressRecord record(workspace.journal(), assembly, unit_digests(recipe, assembly), results);
   if (record.resumed() > 0)
     log::info("resuming: " + std::to_string(record.resumed()) + " of " + std::to_string(results.size()) + " weights are finished already");
-  progress.begin("convert", work_bytes(assembly), assembly.weights().size());
+  begin_progress(progress, assembly, results);
   const auto hashing = provenance.work();
   Executor executor(assembly.weights(), writer, [&](std::size_t weight, const WeightResult& r) { record.add(weight, r); });
   try {
@@ -124,7 +130,6 @@ StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan
     finish(provenance);
     stop::throw_if_requested();
   } catch (const Error& e) {
-    progress.end();
     if (!options.resume || !passes(e)) throw;
     record.flush();
     if (record.recorded() == 0) throw;

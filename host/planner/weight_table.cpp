@@ -186,6 +186,16 @@ std::string WeightTable::unique_name(const PlannedWeight& w) const {
   return name;
 }
 
+std::vector<std::string> WeightTable::unread_tensors(const Source& source) const {
+  std::vector<bool> read(source.tensors().size(), false);
+  for (const auto& w : weights_)
+    if (w->source == &source) read[w->source_tensor] = true;
+  std::vector<std::string> unread;
+  for (std::size_t i = 0; i < read.size(); ++i)
+    if (!read[i]) unread.push_back(source.tensors()[i].name);
+  return unread;
+}
+
 std::vector<std::string> WeightTable::unused_targets(const AdapterStack& stack) const {
   std::vector<std::string> unused;
   for (const AdapterTarget& target : stack.targets()) {

@@ -57,6 +57,9 @@ class WeightTable final : public WeightCatalogue {
 
   [[nodiscard]] const std::vector<std::unique_ptr<PlannedWeight>>& weights() const noexcept { return weights_; }
 
+  /// Weights of a source that no function reads; a checkpoint with more layers than its config says has them.
+  [[nodiscard]] std::vector<std::string> unread_tensors(const Source& source) const;
+
   /// Base tensors an adapter of `stack` changes that no function reads: an effect that would be lost.
   [[nodiscard]] std::vector<std::string> unused_targets(const AdapterStack& stack) const;
 

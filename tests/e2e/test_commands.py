@@ -33,7 +33,7 @@ def test_results_go_to_stdout_and_everything_else_to_stderr(d2c):
 
 
 def test_quiet_says_nothing_on_stderr(d2c):
-    assert d2c.ok("convert", "--model", MODELS / "gqa_bf16", *SMALL, "-o", "out.mlpackage", "-q").stderr == ""
+    assert d2c.ok("convert", "--model", MODELS / "gqa_bf16", *SMALL, "-o", "out.mlpackage", "--quiet").stderr == ""
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["--version"]])

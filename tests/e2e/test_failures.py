@@ -44,18 +44,18 @@ def test_a_failed_run_with_force_keeps_the_old_package(d2c):
 
 
 def test_a_missing_output_folder_is_refused(d2c):
-    message = d2c.refused(INPUT, *CONVERT, "-o", "nowhere/out.mlpackage")
+    message = d2c.refused(USAGE, *CONVERT, "-o", "nowhere/out.mlpackage")
     assert "nowhere" in message
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
 def test_a_folder_without_write_permission_is_refused(d2c):
     (d2c.folder / "locked").mkdir(mode=0o555)
-    assert "locked" in d2c.refused(INPUT, *CONVERT, "-o", "locked/out.mlpackage")
+    assert "locked" in d2c.refused(RESOURCE, *CONVERT, "-o", "locked/out.mlpackage")
 
 
 def test_a_file_system_that_takes_no_files_is_refused(d2c):
-    assert "/proc" in d2c.refused(INPUT, *CONVERT, "-o", "/proc/out.mlpackage")
+    assert "/proc" in d2c.refused(RESOURCE, *CONVERT, "-o", "/proc/out.mlpackage")
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_an_adapter_that_matches_nothing_is_an_input_error(d2c):
 
 INDEX = json.loads((MALFORMED / "index.json").read_text())
 # Where the index leaves a choice, what this program does: "accepted" means converted, perhaps with a warning.
-CHOICES = {}
+CHOICES = {"model_extra_layer": "accepted", "peft_type_missing": "refused"}
 
 
 @pytest.mark.parametrize("case", sorted(INDEX))
