@@ -49,6 +49,19 @@ def interrupt(program, signal_number, *arguments):
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
+def stop(program, signal_number, request):
+    """Starts a conversion, signals it once its journal holds finished work, and returns the finished process."""
+    process = program.start("convert", *request)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(journal.stat().st_size for journal in program.folder.glob(".*.d2c/journal")):
+            break
+        time.sleep(0.02)
+    process.send_signal(signal_number)
+    stdout, stderr = process.communicate(timeout=60)
+    return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
 @pytest.mark.parametrize("signal_number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_without_resume_leaves_nothing(d2c, signal_number, code):
     done = interrupt(d2c, signal_number, "-o", "out.mlpackage", "--no-resume")
@@ -58,7 +71,8 @@ def test_an_interrupted_run_without_resume_leaves_nothing(d2c, signal_number, co
 
 @pytest.mark.parametrize("signal_number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupted_run_leaves_only_the_folder_it_names(d2c, signal_number, code):
-    done = interrupt(d2c, signal_number, "-o", "out.mlpackage", *settings(model__layers=8))
+    request = ["--model", "synthetic:llama3.2-1b", *SMALL, "-o", "out.mlpackage"]
+    done = stop(d2c, signal_number, request)
     assert done.returncode == code, done.stderr
     left = [p.name for p in d2c.folder.iterdir()]
     assert left == [".out.mlpackage.d2c"]
@@ -69,16 +83,9 @@ def test_an_interrupted_run_leaves_only_the_folder_it_names(d2c, signal_number, 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_was_stopped_continues_to_the_same_bytes(d2c, signal_number):
-    request = ["--model", "synthetic:llama3.2-1b", *settings(model__layers=2), *SMALL]
-    process = d2c.start("convert", *request, "-o", "stopped.mlpackage")
-    journal_seen = time.monotonic() + 60
-    while time.monotonic() < journal_seen and process.poll() is None:
-        time.sleep(0.05)
-        if any(p.stat().st_size for p in d2c.folder.glob(".stopped.mlpackage.d2c/*") if p.is_file()):
-            break
-    process.send_signal(signal_number)
-    process.communicate(timeout=60)
-    assert process.returncode != 0, "the conversion was over before it could be stopped"
+    request = ["--model", "synthetic:llama3.2-1b", *settings(model__layers=4), *SMALL]
+    done = stop(d2c, signal_number, [*request, "-o", "stopped.mlpackage"])
+    assert done.returncode != 0, "the conversion was over before it could be stopped"
     d2c.ok("convert", *request, "-o", "stopped.mlpackage")
     d2c.ok("convert", *request, "-o", "whole.mlpackage")
     assert tree(d2c.folder / "stopped.mlpackage") == tree(d2c.folder / "whole.mlpackage")
