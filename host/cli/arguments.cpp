@@ -29,12 +29,12 @@ std::string from_here(const std::string& path) {
 class Shorthands {
  public:
   void add_to(CLI::App& app, Arguments& arguments) {
-    text(app, "--model", "model.source", "Model directory, .gguf file or synthetic:NAME")->each([&arguments](const std::string&) {
-      arguments.names_model = true;
-    });
+    text(app, "--model", "model.source", "Model directory, .gguf file or synthetic:NAME")
+        ->each([&arguments](const std::string&) { arguments.names_model = true; });
     text(app, "--revision", "model.revision", "Revision of a hub model");
     adapter(app, "--adapter,--lora-checkpoint", "chat", "LoRA adapter for init and decode, DIR[:WEIGHT]; repeatable");
-    adapter(app, "--encoder-adapter,--llm2vec-checkpoint", "encoder", "LoRA adapter for encode, DIR[:WEIGHT]; repeatable");
+    adapter(app, "--encoder-adapter,--llm2vec-checkpoint", "encoder",
+            "LoRA adapter for encode, DIR[:WEIGHT]; repeatable");
     value(app, "--context,--seq-len", "graph.context", "Tokens the KV cache holds");
     value(app, "--wbits,--q-bits", "quantize.bits", "Bits per weight");
     value(app, "--palett-group-size,--q-group-size", "quantize.group_size", "Channels that share a palette");
@@ -44,10 +44,15 @@ class Shorthands {
     app.add_option_function<std::string>(
            "--mixed-precision", [this](const std::string& v) { mixed_precision(v); }, "Bits by role: attention=6,mlp=4")
         ->type_name("ROLE=BITS,...");
-    app.add_flag_callback("--clean-tmp", [] {}, "Accepted for compatibility: temporary files are always removed");
+    app.add_flag_callback(
+        "--clean-tmp", [] {}, "Accepted for compatibility: temporary files are always removed");
     for (const char* later : {"--profile-validate", "--golden-config", "--validation-report"})
       app.add_option_function<std::string>(
-             later, [later](const std::string&) { fail_usage(std::string(later) + ": this release converts only; there is no verify command to hand it to"); },
+             later,
+             [later](const std::string&) {
+               fail_usage(std::string(later) +
+                          ": this release converts only; there is no verify command to hand it to");
+             },
              "Belongs to a verify command, which this release does not have")
           ->expected(0, 1)
           ->group("");
@@ -67,7 +72,11 @@ class Shorthands {
   }
   void value(CLI::App& app, const char* flag, const char* key, const char* help) {
     app.add_option_function<std::string>(
-        flag, [this, flag, key](const std::string& v) { overrides_.push_back({key, v, origin(flag, v)}); }, help);
+        flag,
+        [this, flag, key](const std::string& v) {
+          overrides_.push_back({key, v, origin(flag, v)});
+        },
+        help);
   }
   void adapter(CLI::App& app, const char* flag, const char* stack, const char* help) {
     app.add_option_function<std::vector<std::string>>(
@@ -119,18 +128,24 @@ class Parser {
     app_.set_version_flag("--version", std::string("dolphin2coreml ") + D2C_SDK_VERSION);
     app_.require_subcommand(1);
     add_common_flags(app_);
-    app_.footer("'dolphin2coreml help COMMAND' explains a command.\n"
-                "Exit codes: 0 ok, 1 a check failed, 2 usage or recipe, 3 input, 4 network, 5 memory, disk or lock, 6 plugin, 130 interrupted.");
+    app_.footer(
+        "'dolphin2coreml help COMMAND' explains a command.\n"
+        "Exit codes: 0 ok, 1 a check failed, 2 usage or recipe, 3 input, 4 network, 5 memory, disk or lock, 6 plugin, "
+        "130 interrupted.");
     add_conversion(*command(app_, "convert", Command::convert, "Convert a model into a Core ML package"), true);
     add_conversion(*command(app_, "plan", Command::plan, "Show what convert would do, reading headers only"), false);
-    subject(*command(app_, "inspect", Command::inspect, "Describe a finished package"), "PACKAGE", "The .mlpackage", true);
-    subject(*command(app_, "clean", Command::clean, "Remove what an interrupted run left beside an output"), "OUTPUT", "The output it was writing", true);
+    subject(*command(app_, "inspect", Command::inspect, "Describe a finished package"), "PACKAGE", "The .mlpackage",
+            true);
+    subject(*command(app_, "clean", Command::clean, "Remove what an interrupted run left beside an output"), "OUTPUT",
+            "The output it was writing", true);
     CLI::App& plugins = *group("plugins", "List plugins, or show one");
     command(plugins, "list", Command::plugins_list, "Every plugin found, where, and why any was refused");
-    subject(*command(plugins, "info", Command::plugins_info, "What one plugin offers, with its options"), "NAME", "The plugin", true);
+    subject(*command(plugins, "info", Command::plugins_info, "What one plugin offers, with its options"), "NAME",
+            "The plugin", true);
     CLI::App& recipe = *group("recipe", "Check and show recipes");
-    for (const auto& [name, which, help] : {std::tuple{"check", Command::recipe_check, "Check a recipe, its plugins' options included"},
-                                            std::tuple{"show", Command::recipe_show, "The resolved recipe, with where each value was written"}}) {
+    for (const auto& [name, which, help] :
+         {std::tuple{"check", Command::recipe_check, "Check a recipe, its plugins' options included"},
+          std::tuple{"show", Command::recipe_show, "The resolved recipe, with where each value was written"}}) {
       CLI::App& sub = *command(recipe, name, which, help);
       subject(sub, "RECIPE", "Path, or name of a shipped recipe", false);
       add_recipe_flags(sub);
@@ -191,7 +206,9 @@ class Parser {
     app.add_option("--color", out_.color, "Colours: auto, always or never")
         ->transform(CLI::CheckedTransformer(std::map<std::string, ColorMode>{
             {"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}}));
-    app.add_option("--plugin-dir", out_.plugin_dirs, "Search this folder for plugins first; repeatable")->expected(1)->take_all();
+    app.add_option("--plugin-dir", out_.plugin_dirs, "Search this folder for plugins first; repeatable")
+        ->expected(1)
+        ->take_all();
   }
 
   void subject(CLI::App& app, const char* name, const char* help, bool required) {
@@ -200,11 +217,15 @@ class Parser {
 
   void add_recipe_flags(CLI::App& app) {
     shorthands_.add_to(app, out_);
-    app.add_option("--set", sets_, "Set a recipe key: --set quantize.bits=6; repeatable")->type_name("KEY=VALUE")->expected(1)->take_all();
+    app.add_option("--set", sets_, "Set a recipe key: --set quantize.bits=6; repeatable")
+        ->type_name("KEY=VALUE")
+        ->expected(1)
+        ->take_all();
   }
 
   void add_conversion(CLI::App& app, bool writes) {
-    subject(app, "RECIPE", "Path, or name of a shipped recipe (default: dolphin3-llama3.1-8b, or base with --model)", false);
+    subject(app, "RECIPE", "Path, or name of a shipped recipe (default: dolphin3-llama3.1-8b, or base with --model)",
+            false);
     add_recipe_flags(app);
     app.add_option("-o,--output", out_.run.output, "The package to write");
     app.add_option("-j,--threads", out_.run.threads, "Worker threads (default: all cores)");

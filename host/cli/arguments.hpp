@@ -12,7 +12,18 @@
 
 namespace d2c::host::cli {
 
-enum class Command { convert, plan, inspect, clean, plugins_list, plugins_info, recipe_check, recipe_show, recipe_schema, recipe_reference };
+enum class Command {
+  convert,
+  plan,
+  inspect,
+  clean,
+  plugins_list,
+  plugins_info,
+  recipe_check,
+  recipe_show,
+  recipe_schema,
+  recipe_reference
+};
 
 struct Arguments {
   Command command = Command::convert;
@@ -23,9 +34,9 @@ struct Arguments {
   ColorMode color = ColorMode::automatic;
   std::vector<std::filesystem::path> plugin_dirs;
 
-  std::string subject;               ///< recipe, package or plugin: the command's one positional argument
-  std::vector<Override> overrides;   ///< shorthands first, then --set, each in the order typed
-  bool names_model = false;          ///< --model was given
+  std::string subject;              ///< recipe, package or plugin: the command's one positional argument
+  std::vector<Override> overrides;  ///< shorthands first, then --set, each in the order typed
+  bool names_model = false;         ///< --model was given
   RunOptions run;
 };
 

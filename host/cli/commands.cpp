@@ -32,7 +32,8 @@ void check_plugin_options(const Recipe& recipe, PluginRegistry& plugins) {
   check(recipe.quantize.plugin, D2C_QUANTIZER, "quantize", recipe.quantize.options);
   for (std::size_t i = 0; i < recipe.quantize.rules.size(); ++i) {
     const QuantizeRule& rule = recipe.quantize.rules[i];
-    check(rule.plugin.empty() ? recipe.quantize.plugin : rule.plugin, D2C_QUANTIZER, "quantize.rule[" + std::to_string(i) + "]", rule.options);
+    check(rule.plugin.empty() ? recipe.quantize.plugin : rule.plugin, D2C_QUANTIZER,
+          "quantize.rule[" + std::to_string(i) + "]", rule.options);
   }
   for (const FunctionSection& f : recipe.functions) check(f.plugin, D2C_FUNCTION_EMITTER, f.where, f.options);
   check(recipe.output.writer, D2C_PACKAGE_WRITER, "output", recipe.output.options);
@@ -72,7 +73,9 @@ std::string clean(const Arguments& a) {
   if (found) const Workspace workspace(output, true);
   Value value = Value::table();
   value.set("removed", found ? folder.string() : "");
-  return result(a, value, found ? "removed " + folder.string() + "\n" : "nothing to remove: " + folder.string() + " does not exist\n");
+  return result(
+      a, value,
+      found ? "removed " + folder.string() + "\n" : "nothing to remove: " + folder.string() + " does not exist\n");
 }
 
 Value candidate_value(const Candidate& c) {
@@ -125,13 +128,15 @@ std::string plugins_info(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, {});
   const auto plugin = plugins.find(a.subject);
   Value value = Value::table(), options = Value::list(), kinds = Value::list();
-  std::string text = plugin->name() + " " + plugin->entry().version + ": " + plugin->entry().summary + "\n" + plugin->path().string() + "\n";
+  std::string text = plugin->name() + " " + plugin->entry().version + ": " + plugin->entry().summary + "\n" +
+                     plugin->path().string() + "\n";
   for (const std::string& kind : plugin->kinds()) {
     kinds.push_back(kind);
     Table table({"option", "kind", "default", "allowed", "help"});
     for (const d2c_option_spec* spec : plugin->options(kind)) {
       Value option = option_value(*spec);
-      table.add({spec->name, option.at("kind").as_text(), spec->default_json == nullptr ? "required" : spec->default_json,
+      table.add({spec->name, option.at("kind").as_text(),
+                 spec->default_json == nullptr ? "required" : spec->default_json,
                  spec->allowed_json == nullptr ? "" : spec->allowed_json, spec->help});
       option.set("of", kind);
       options.push_back(std::move(option));
@@ -163,9 +168,9 @@ std::string recipe_show(const Arguments& a) {
 }
 
 std::string schema(const Arguments& a) {
-  static const std::pair<const char*, const char*> kSections[] = {{"model", D2C_WEIGHT_SOURCE},       {"adapters", D2C_ADAPTER_MERGER},
-                                                                  {"quantize", D2C_QUANTIZER},        {"quantize.rule", D2C_QUANTIZER},
-                                                                  {"function", D2C_FUNCTION_EMITTER}, {"output", D2C_PACKAGE_WRITER}};
+  static const std::pair<const char*, const char*> kSections[] = {
+      {"model", D2C_WEIGHT_SOURCE},     {"adapters", D2C_ADAPTER_MERGER},   {"quantize", D2C_QUANTIZER},
+      {"quantize.rule", D2C_QUANTIZER}, {"function", D2C_FUNCTION_EMITTER}, {"output", D2C_PACKAGE_WRITER}};
   PluginRegistry plugins(a.plugin_dirs, {});
   std::map<std::string, std::vector<const d2c_option_spec*>> options;
   for (const Candidate& c : plugins.candidates()) {

@@ -61,6 +61,7 @@ int main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     return report(arguments, D2C_RESOURCE, "out of memory; lower --threads");
   } catch (const std::exception& e) {
-    return report(arguments, D2C_PLUGIN, std::string("internal error: ") + e.what() + "; please report it with the command line");
+    return report(arguments, D2C_PLUGIN,
+                  std::string("internal error: ") + e.what() + "; please report it with the command line");
   }
 }

@@ -28,17 +28,20 @@ std::string features(const Value& function, const char* key) {
 std::string functions_text(const Value& functions) {
   Table table({"function", "inputs", "states", "outputs", "ops"}, {false, false, false, false, true});
   for (const Value& f : functions.items())
-    table.add({f.at("name").as_text(), features(f, "inputs"), features(f, "states"), features(f, "outputs"), std::to_string(f.int_or("ops", 0))});
+    table.add({f.at("name").as_text(), features(f, "inputs"), features(f, "states"), features(f, "outputs"),
+               std::to_string(f.int_or("ops", 0))});
   return table.text();
 }
 
 std::string roles_text(const Value& report) {
-  Table table({"weights", "scheme", "tensors", "elements", "size", "bits/weight"}, {false, false, true, true, true, true});
+  Table table({"weights", "scheme", "tensors", "elements", "size", "bits/weight"},
+              {false, false, true, true, true, true});
   for (const Value& r : report.at("roles").items())
-    table.add({r.at("role").as_text(), r.at("scheme").as_text(), std::to_string(r.int_or("tensors", 0)), std::to_string(r.int_or("elements", 0)),
-               size_text(unsigned_at(r, "bytes")), number(r.real_or("bits_per_weight", 0), 3)});
-  table.add({"all", "", "", std::to_string(report.int_or("elements", 0)), size_text(unsigned_at(report, "weight_bytes")),
-             number(report.real_or("bits_per_weight", 0), 3)});
+    table.add({r.at("role").as_text(), r.at("scheme").as_text(), std::to_string(r.int_or("tensors", 0)),
+               std::to_string(r.int_or("elements", 0)), size_text(unsigned_at(r, "bytes")),
+               number(r.real_or("bits_per_weight", 0), 3)});
+  table.add({"all", "", "", std::to_string(report.int_or("elements", 0)),
+             size_text(unsigned_at(report, "weight_bytes")), number(report.real_or("bits_per_weight", 0), 3)});
   return table.text();
 }
 
@@ -51,8 +54,8 @@ std::string list_text(const Value& report, const char* key, const char* label) {
 }
 
 std::string shared_part(const Value& report) {
-  return functions_text(report.at("functions")) + "\n" + roles_text(report) + "\n" + list_text(report, "adapters", "adapters") +
-         list_text(report, "notes", "note");
+  return functions_text(report.at("functions")) + "\n" + roles_text(report) + "\n" +
+         list_text(report, "adapters", "adapters") + list_text(report, "notes", "note");
 }
 
 }  // namespace
@@ -86,10 +89,12 @@ std::string Table::text() const {
 
 std::string plan_text(const Value& report) {
   const Value& memory = report.at("memory");
-  return "plan of " + report.at("recipe").as_text() + ": " + report.at("model").as_text() + " (" + report.at("source_plugin").as_text() + ")\n\n" +
-         shared_part(report) + "weight.bin: " + std::to_string(report.int_or("weight_bytes", 0)) + " bytes exactly\n" +
-         "disk: " + size_text(unsigned_at(report, "disk_bytes")) + " free needed\n" + "memory: " + size_text(unsigned_at(memory, "bytes")) +
-         " at most, with " + std::to_string(memory.int_or("threads", 0)) + " threads\n" +
+  return "plan of " + report.at("recipe").as_text() + ": " + report.at("model").as_text() + " (" +
+         report.at("source_plugin").as_text() + ")\n\n" + shared_part(report) +
+         "weight.bin: " + std::to_string(report.int_or("weight_bytes", 0)) + " bytes exactly\n" +
+         "disk: " + size_text(unsigned_at(report, "disk_bytes")) + " free needed\n" +
+         "memory: " + size_text(unsigned_at(memory, "bytes")) + " at most, with " +
+         std::to_string(memory.int_or("threads", 0)) + " threads\n" +
          "read so far: " + size_text(unsigned_at(report, "bytes_read")) + " (headers only)\n";
 }
 
@@ -98,28 +103,33 @@ std::string conversion_text(const Value& report) {
   std::string text = shared_part(report);
   if (const std::int64_t groups = quantization.int_or("groups", 0); groups > 0)
     text += "quantization: relative squared error " + number(quantization.real_or("relative_error", 0), 6) + ", " +
-            std::to_string(quantization.int_or("groups_certified", 0)) + " of " + std::to_string(groups) + " palettes certified optimal\n";
+            std::to_string(quantization.int_or("groups_certified", 0)) + " of " + std::to_string(groups) +
+            " palettes certified optimal\n";
   const Value& time = report.at("time");
-  text += "time: " + number(report.real_or("seconds", 0), 1) + " s (thread seconds: read " + number(time.real_or("read", 0), 1) + ", merge " +
-          number(time.real_or("merge", 0), 1) + ", quantize " + number(time.real_or("quantize", 0), 1) + ", write " +
-          number(time.real_or("write", 0), 1) + ", idle " + number(time.real_or("idle", 0), 1) + ")\n";
+  text += "time: " + number(report.real_or("seconds", 0), 1) + " s (thread seconds: read " +
+          number(time.real_or("read", 0), 1) + ", merge " + number(time.real_or("merge", 0), 1) + ", quantize " +
+          number(time.real_or("quantize", 0), 1) + ", write " + number(time.real_or("write", 0), 1) + ", idle " +
+          number(time.real_or("idle", 0), 1) + ")\n";
   text += "peak memory: " + size_text(unsigned_at(report, "peak_memory")) + "\n";
   return text + "package: " + report.at("package").as_text() + "\n";
 }
 
 std::string package_text(const Value& d) {
-  std::string text = d.at("format").as_text() + ", specification version " + std::to_string(d.int_or("specification_version", 0)) +
-                     ", default function " + d.text_or("default_function", "main") + "\n\n" + functions_text(d.at("functions")) + "\n";
+  std::string text = d.at("format").as_text() + ", specification version " +
+                     std::to_string(d.int_or("specification_version", 0)) + ", default function " +
+                     d.text_or("default_function", "main") + "\n\n" + functions_text(d.at("functions")) + "\n";
   Table weights({"weight", "shape", "scheme", "bits", "size", "functions"}, {false, false, false, true, true, false});
   for (const Value& w : d.at("weights").items()) {
     std::string shape, functions;
     for (const Value& n : w.at("shape").items()) shape += (shape.empty() ? "" : "x") + std::to_string(n.as_int());
     for (const Value& f : w.at("functions").items()) functions += (functions.empty() ? "" : ",") + f.as_text();
-    weights.add({w.at("name").as_text(), shape, w.at("scheme").as_text(), std::to_string(w.int_or("bits", 0)), size_text(unsigned_at(w, "bytes")), functions});
+    weights.add({w.at("name").as_text(), shape, w.at("scheme").as_text(), std::to_string(w.int_or("bits", 0)),
+                 size_text(unsigned_at(w, "bytes")), functions});
   }
   text += weights.text() + "\nweights: " + size_text(unsigned_at(d, "weight_bytes")) + "\n";
   if (const Value* metadata = d.find("metadata"))
-    for (const auto& [key, value] : metadata->members()) text += key + ": " + (value.is_text() ? value.as_text() : "") + "\n";
+    for (const auto& [key, value] : metadata->members())
+      text += key + ": " + (value.is_text() ? value.as_text() : "") + "\n";
   return text;
 }
 

@@ -69,7 +69,8 @@ void Assembly::resolve_settings(const Recipe& recipe) {
   Value graph = recipe.graph;
   precision_ = graph.text_or("precision", "fp16");
   if (graph.find("context") == nullptr)
-    graph.set("context", std::min(kDefaultContext, inputs_.model->config().int_or("max_position_embeddings", kDefaultContext)));
+    graph.set("context",
+              std::min(kDefaultContext, inputs_.model->config().int_or("max_position_embeddings", kDefaultContext)));
   settings_.set("graph", std::move(graph));
   settings_.set("encoder", recipe.encoder);
 }
@@ -85,11 +86,13 @@ void Assembly::emit(const Recipe& recipe, PluginRegistry& plugins, const Functio
   for (const Delta& delta : choice.deltas) deltas.push_back({delta.stack.c_str(), delta.sign});
   const Source& source = choice.source == 0 ? *inputs_.model : *inputs_.encoder_model;
   const ValueExport config(source.config()), settings(settings_);
-  const d2c_emit_request request{sizeof request,       section.name.c_str(), choice.source, static_cast<std::uint32_t>(deltas.size()),
-                                 choice.stack.c_str(), deltas.data(),        config.c(),    settings.c()};
+  const d2c_emit_request request{
+      sizeof request,       section.name.c_str(), choice.source, static_cast<std::uint32_t>(deltas.size()),
+      choice.stack.c_str(), deltas.data(),        config.c(),    settings.c()};
   const d2c_host& services = plugin->host();
-  FunctionBuilder builder(program, *table_, section.name,
-                          [&](d2c_code code, const char* message) { return services.fail(services.self, code, message); });
+  FunctionBuilder builder(program, *table_, section.name, [&](d2c_code code, const char* message) {
+    return services.fail(services.self, code, message);
+  });
   emitter.check(emitter->emit(emitter->self, &request, &builder.c()));
   builder.finish();
 }
@@ -112,8 +115,9 @@ void Assembly::lay_out(const Recipe& recipe, PluginRegistry& plugins, Program pr
 void Assembly::collect_notes() {
   for (const auto& w : weights())
     if (w->layout.padded_rows > w->rows())
-      notes_.push_back(w->tensor + ": " + std::to_string(w->rows()) + " rows padded to " + std::to_string(w->layout.padded_rows) +
-                       " for " + w->layout.label + "; the extra rows are sliced off in the graph");
+      notes_.push_back(w->tensor + ": " + std::to_string(w->rows()) + " rows padded to " +
+                       std::to_string(w->layout.padded_rows) + " for " + w->layout.label +
+                       "; the extra rows are sliced off in the graph");
   for (const Source* source : {inputs_.model.get(), inputs_.encoder_model.get()}) {
     if (source == nullptr) continue;
     const auto unread = table_->unread_tensors(*source);
@@ -131,7 +135,8 @@ void Assembly::collect_notes() {
 }
 
 void Assembly::use(const Plugin& plugin) {
-  if (std::find(used_plugins_.begin(), used_plugins_.end(), &plugin) == used_plugins_.end()) used_plugins_.push_back(&plugin);
+  if (std::find(used_plugins_.begin(), used_plugins_.end(), &plugin) == used_plugins_.end())
+    used_plugins_.push_back(&plugin);
 }
 
 }  // namespace d2c::host

@@ -20,7 +20,9 @@ class Assembly {
   Assembly(const Recipe& recipe, PluginRegistry& plugins);
 
   [[nodiscard]] const ModelInputs& inputs() const noexcept { return inputs_; }
-  [[nodiscard]] const std::vector<std::unique_ptr<PlannedWeight>>& weights() const noexcept { return table_->weights(); }
+  [[nodiscard]] const std::vector<std::unique_ptr<PlannedWeight>>& weights() const noexcept {
+    return table_->weights();
+  }
   [[nodiscard]] const Program& program() const noexcept { return view_->program(); }
   [[nodiscard]] const Handle<d2c_package_writer>& writer() const noexcept { return *writer_; }
   /// Exact size of the weight file.

@@ -67,13 +67,15 @@ void Conversion::Impl::finish(const Provenance& provenance) const {
   std::vector<d2c_attachment> attachments;
   for (const Asset& file : files) attachments.push_back({file.name.c_str(), file.data.data(), file.data.size()});
   const std::string description = recipe.name + " converted by dolphin2coreml";
-  const d2c_package_info info{sizeof info,      description.c_str(), "dolphin2coreml",   "", D2C_SDK_VERSION, entries.data(),
-                              entries.size(), attachments.data(),  attachments.size()};
+  const d2c_package_info info{sizeof info,       description.c_str(), "dolphin2coreml", "",
+                              D2C_SDK_VERSION,   entries.data(),      entries.size(),   attachments.data(),
+                              attachments.size()};
   const auto& writer = assembly.writer();
   writer.check(writer->finish(writer->self, &info));
 }
 
-Conversion::Conversion(const Recipe& recipe, PluginRegistry& plugins) : impl_(std::make_unique<Impl>(recipe, plugins)) {}
+Conversion::Conversion(const Recipe& recipe, PluginRegistry& plugins)
+    : impl_(std::make_unique<Impl>(recipe, plugins)) {}
 Conversion::~Conversion() = default;
 
 Value Conversion::plan(const RunOptions& options) const {
@@ -113,17 +115,20 @@ void begin_progress(Progress& progress, const Assembly& assembly, const std::vec
 }  // namespace
 
 /// Completes the package in the workspace. On a failure worth continuing from, the workspace stays.
-StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace, Provenance& provenance,
-                                     std::vector<WeightResult>& results, Progress& progress) const {
+StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace,
+                                     Provenance& provenance, std::vector<WeightResult>& results,
+                                     Progress& progress) const {
   prepare_package(workspace, options.resume);
   const auto& writer = assembly.writer();
   writer.check(writer->begin(writer->self, workspace.package().c_str()));
   ProgressRecord record(workspace.journal(), assembly, unit_digests(recipe, assembly), results);
   if (record.resumed() > 0)
-    log::info("resuming: " + std::to_string(record.resumed()) + " of " + std::to_string(results.size()) + " weights are finished already");
+    log::info("resuming: " + std::to_string(record.resumed()) + " of " + std::to_string(results.size()) +
+              " weights are finished already");
   begin_progress(progress, assembly, results);
   const auto hashing = provenance.work();
-  Executor executor(assembly.weights(), writer, [&](std::size_t weight, const WeightResult& r) { record.add(weight, r); });
+  Executor executor(assembly.weights(), writer,
+                    [&](std::size_t weight, const WeightResult& r) { record.add(weight, r); });
   try {
     executor.run(memory, results, hashing, progress);
     provenance.check_unchanged();
@@ -134,8 +139,8 @@ StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan
     record.flush();
     if (record.recorded() == 0) throw;
     workspace.keep();
-    throw Error(e.code(), std::string(e.what()) + "; " + std::to_string(record.recorded()) + " of " + std::to_string(results.size()) +
-                              " weights are kept in " + workspace.folder().string() +
+    throw Error(e.code(), std::string(e.what()) + "; " + std::to_string(record.recorded()) + " of " +
+                              std::to_string(results.size()) + " weights are kept in " + workspace.folder().string() +
                               ": the same command continues there, 'dolphin2coreml clean' removes it");
   }
   progress.end();
@@ -145,11 +150,13 @@ StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan
 Value Conversion::run(const RunOptions& options, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const Assembly& assembly = impl_->assembly;
-  const std::filesystem::path output = options.output.empty() ? std::filesystem::path(impl_->recipe.output.path) : options.output;
+  const std::filesystem::path output =
+      options.output.empty() ? std::filesystem::path(impl_->recipe.output.path) : options.output;
   if (output.empty()) fail_usage("no output: pass -o, or set output.path in the recipe");
   const MemoryPlan memory = impl_->memory(options);
   if (memory.threads < worker_count(options))
-    log::warn("--max-memory leaves room for " + std::to_string(memory.threads) + " of " + std::to_string(worker_count(options)) + " workers");
+    log::warn("--max-memory leaves room for " + std::to_string(memory.threads) + " of " +
+              std::to_string(worker_count(options)) + " workers");
 
   Workspace workspace(output, options.force);
   workspace.require_space(assembly.weight_bytes() + kPackageOverhead);

@@ -14,10 +14,10 @@
 namespace d2c::host {
 
 struct RunOptions {
-  std::filesystem::path output;  ///< empty: the recipe's output.path
-  bool force = false;            ///< replace an existing output
-  bool resume = true;            ///< continue an interrupted run; false starts afresh
-  unsigned threads = 0;          ///< 0: all cores
+  std::filesystem::path output;                       ///< empty: the recipe's output.path
+  bool force = false;                                 ///< replace an existing output
+  bool resume = true;                                 ///< continue an interrupted run; false starts afresh
+  unsigned threads = 0;                               ///< 0: all cores
   std::uint64_t max_memory = std::uint64_t{1} << 30;  ///< bound on resident memory, bytes
 };
 

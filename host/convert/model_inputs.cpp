@@ -52,16 +52,21 @@ EncoderWeights choose_encoder_weights(const Recipe& recipe, const ModelInputs& i
   const std::string where = recipe.origin_of("encoder.weights").text + ": encoder.weights = ";
   const bool low_rank = (!inputs.encoder || inputs.encoder->low_rank()) && (!inputs.chat || inputs.chat->low_rank());
   if (inputs.encoder_model && !wanted.empty() && wanted != "separate")
-    fail_usage(where + "\"" + wanted + "\" reads the chat model, but encoder.model names another; use \"separate\" or drop encoder.model");
+    fail_usage(where + "\"" + wanted +
+               "\" reads the chat model, but encoder.model names another; use \"separate\" or drop encoder.model");
   if (wanted == "separate" || (wanted.empty() && inputs.encoder_model)) return EncoderWeights::separate;
   if (wanted == "shared") {
-    if (inputs.encoder) fail_usage(where + "\"shared\" would leave the encoder adapters out; use \"shared+adapter\" or \"separate\"");
+    if (inputs.encoder)
+      fail_usage(where + "\"shared\" would leave the encoder adapters out; use \"shared+adapter\" or \"separate\"");
     return EncoderWeights::shared;
   }
   if (wanted == "shared+adapter") {
-    if (!inputs.encoder) fail_usage(where + "\"shared+adapter\" needs an encoder adapter: add [[adapter]] with stack = \"encoder\"");
+    if (!inputs.encoder)
+      fail_usage(where + "\"shared+adapter\" needs an encoder adapter: add [[adapter]] with stack = \"encoder\"");
     if (!low_rank)
-      fail_usage(where + "\"shared+adapter\" needs low-rank adapters, but one of these replaces or rescales weights; use \"separate\"");
+      fail_usage(where +
+                 "\"shared+adapter\" needs low-rank adapters, but one of these replaces or rescales weights; use "
+                 "\"separate\"");
     return EncoderWeights::shared_with_adapter;
   }
   if (!inputs.encoder) return EncoderWeights::shared;

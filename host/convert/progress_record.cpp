@@ -40,8 +40,8 @@ WeightResult from_value(const Value& v) {
 
 }  // namespace
 
-ProgressRecord::ProgressRecord(const std::filesystem::path& file, const Assembly& assembly, std::vector<std::string> digests,
-                               std::vector<WeightResult>& results)
+ProgressRecord::ProgressRecord(const std::filesystem::path& file, const Assembly& assembly,
+                               std::vector<std::string> digests, std::vector<WeightResult>& results)
     : assembly_(assembly), digests_(std::move(digests)) {
   std::unordered_map<std::string, std::size_t> index;
   for (std::size_t i = 0; i < assembly.weights().size(); ++i) index.emplace(assembly.weights()[i]->key, i);

@@ -10,7 +10,8 @@
 #include <filesystem>
 
 namespace d2c::host {
-Provenance::Provenance(const Recipe& recipe, const Assembly& assembly) : assembly_(assembly), recipe_(publishable(recipe)) {
+Provenance::Provenance(const Recipe& recipe, const Assembly& assembly)
+    : assembly_(assembly), recipe_(publishable(recipe)) {
   const ModelInputs& inputs = assembly.inputs();
   add_inputs(inputs.model->files(), "model");
   if (inputs.encoder_model) add_inputs(inputs.encoder_model->files(), "encoder");
@@ -30,9 +31,8 @@ void Provenance::add_inputs(const std::vector<std::string>& files, const std::st
 std::vector<std::function<void()>> Provenance::work() {
   std::vector<std::function<void()>> work;
   for (Input& input : inputs_)
-    work.push_back([&input] {
-      input.sha256 = sha256_of_file(input.path, [](std::size_t) { stop::throw_if_requested(); });
-    });
+    work.push_back(
+        [&input] { input.sha256 = sha256_of_file(input.path, [](std::size_t) { stop::throw_if_requested(); }); });
   return work;
 }
 

@@ -37,8 +37,8 @@ Value source_identity(const PlannedWeight& weight, PluginDigests& plugins) {
 }
 
 Value stack_identity(const AdapterStack& stack, const Recipe& recipe, PluginDigests& plugins) {
-  std::vector<std::string> identity{plugins.of(stack.merger().plugin()), recipe.combine.combination, recipe.combine.tied,
-                                    json::dump(recipe.combine.options), stack.summary()};
+  std::vector<std::string> identity{plugins.of(stack.merger().plugin()), recipe.combine.combination,
+                                    recipe.combine.tied, json::dump(recipe.combine.options), stack.summary()};
   for (const std::string& file : stack.files()) identity.push_back(file + " " + file_identity(file));
   for (const AdapterSection& adapter : recipe.adapters)
     if (adapter.stack == stack.name()) identity.push_back(json::dump(Value(adapter.weight)));
@@ -46,7 +46,8 @@ Value stack_identity(const AdapterStack& stack, const Recipe& recipe, PluginDige
 }
 
 /// How and where the weight is stored.
-Value storage_identity(const PlannedWeight& weight, std::size_t index, const Assembly& assembly, PluginDigests& plugins) {
+Value storage_identity(const PlannedWeight& weight, std::size_t index, const Assembly& assembly,
+                       PluginDigests& plugins) {
   Value v = Value::list();
   v.push_back(weight.layout.label);
   if (!weight.dense()) {

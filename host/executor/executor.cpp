@@ -39,7 +39,8 @@ MemoryPlan plan_memory(Executor::Weights weights, unsigned threads, std::uint64_
   const std::uint64_t fixed = resident + kSlack + needs.open;
   const std::uint64_t smallest = fixed + needs.per_worker;
   if (smallest > max_memory)
-    fail(Code::resource, "--max-memory: this conversion needs at least " + std::to_string((smallest + (1u << 20) - 1) >> 20) + "M");
+    fail(Code::resource,
+         "--max-memory: this conversion needs at least " + std::to_string((smallest + (1u << 20) - 1) >> 20) + "M");
   const std::uint64_t fitting = needs.per_worker == 0 ? threads : (max_memory - fixed) / needs.per_worker;
   const auto workers = static_cast<unsigned>(std::min<std::uint64_t>(threads, fitting));
   return {std::max(1u, workers), fixed + workers * needs.per_worker};
@@ -57,8 +58,13 @@ struct Executor::OpenWeight {
   std::int64_t remaining;
 
   OpenWeight(std::size_t i, const PlannedWeight& w)
-      : index(i), weight(w), tiling(w.layout, w.shape), stream(w, tiling),
-        stats(static_cast<std::size_t>(tiling.count()), d2c_tile_stats{}), rounding(stats.size()), remaining(tiling.count()) {
+      : index(i),
+        weight(w),
+        tiling(w.layout, w.shape),
+        stream(w, tiling),
+        stats(static_cast<std::size_t>(tiling.count()), d2c_tile_stats{}),
+        rounding(stats.size()),
+        remaining(tiling.count()) {
     if (w.dense()) return;
     const auto& quantizer = w.quantizer->quantizer;
     const d2c_weight_desc desc{sizeof desc, w.tensor.c_str(), w.role.c_str(), TensorType{DType::none, w.shape}.c()};
@@ -203,8 +209,8 @@ Executor::Executor(Weights weights, const Handle<d2c_package_writer>& writer,
 
 Executor::~Executor() = default;
 
-void Executor::run(const MemoryPlan& memory, std::vector<WeightResult>& results, std::span<const std::function<void()>> extras,
-                   Progress& progress) {
+void Executor::run(const MemoryPlan& memory, std::vector<WeightResult>& results,
+                   std::span<const std::function<void()>> extras, Progress& progress) {
   Schedule schedule(weights_, results, extras);
   {
     std::vector<std::jthread> workers;

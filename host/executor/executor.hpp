@@ -37,12 +37,14 @@ class Executor {
   using Weights = std::span<const std::unique_ptr<PlannedWeight>>;
 
   /// `on_finished(weight index, result)` is called once per weight, by one worker at a time, after its last byte was written.
-  Executor(Weights weights, const Handle<d2c_package_writer>& writer, std::function<void(std::size_t, const WeightResult&)> on_finished);
+  Executor(Weights weights, const Handle<d2c_package_writer>& writer,
+           std::function<void(std::size_t, const WeightResult&)> on_finished);
   ~Executor();
 
   /// Does every weight that `results` does not call done, then `extras` (any order, in parallel). Rethrows the first
   /// failure after all workers have stopped; Error(interrupted) when a stop was requested.
-  void run(const MemoryPlan& memory, std::vector<WeightResult>& results, std::span<const std::function<void()>> extras, Progress& progress);
+  void run(const MemoryPlan& memory, std::vector<WeightResult>& results, std::span<const std::function<void()>> extras,
+           Progress& progress);
 
   [[nodiscard]] const StageTimes& times() const noexcept { return times_; }
 

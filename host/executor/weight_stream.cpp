@@ -21,7 +21,8 @@ std::uint64_t count_nonfinite(const float* values, std::size_t count) {
 
 /// Halves with all exponent bits set are NaN or infinite.
 std::uint64_t count_nonfinite(const std::uint16_t* halves, std::size_t count) {
-  return static_cast<std::uint64_t>(std::count_if(halves, halves + count, [](std::uint16_t h) { return (h & 0x7c00u) == 0x7c00u; }));
+  return static_cast<std::uint64_t>(
+      std::count_if(halves, halves + count, [](std::uint16_t h) { return (h & 0x7c00u) == 0x7c00u; }));
 }
 
 }  // namespace
@@ -43,12 +44,14 @@ void WeightStream::observe_whole_weight() {
     const std::int64_t count = rows * tiling_.columns();
     grow(floats, count);
     const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
-    numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count), floats.data());
+    numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count),
+                      floats.data());
     merge_->observe(first, rows, floats.data());
   }
 }
 
-void WeightStream::load_floats(std::int64_t first, std::int64_t rows, std::vector<float>& floats, StageTimes& times) const {
+void WeightStream::load_floats(std::int64_t first, std::int64_t rows, std::vector<float>& floats,
+                               StageTimes& times) const {
   const std::int64_t count = rows * tiling_.columns();
   {
     const Stopwatch reading(times.read);
@@ -56,7 +59,8 @@ void WeightStream::load_floats(std::int64_t first, std::int64_t rows, std::vecto
       std::copy_n(factor_.data() + first * tiling_.columns(), count, floats.data());
     } else {
       const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
-      numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count), floats.data());
+      numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count),
+                        floats.data());
     }
   }
   if (merge_ == nullptr) return;
@@ -64,7 +68,8 @@ void WeightStream::load_floats(std::int64_t first, std::int64_t rows, std::vecto
   merge_->process(first, rows, floats.data());
 }
 
-numeric::RoundingStats WeightStream::load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch, StageTimes& times) const {
+numeric::RoundingStats WeightStream::load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch,
+                                                 StageTimes& times) const {
   const std::int64_t count = rows * tiling_.columns();
   const bool plain = factor_.empty() && merge_ == nullptr;
   const DType stored = plain ? weight_.source->tensors()[weight_.source_tensor].type.dtype : DType::f32;
@@ -77,7 +82,8 @@ numeric::RoundingStats WeightStream::load_halves(std::int64_t first, std::int64_
   // 16-bit sources that nothing changes need no detour through fp32.
   const Stopwatch reading(times.read);
   const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
-  if (stored == DType::bf16) return numeric::bf16_to_half(static_cast<const std::uint16_t*>(view.data()), to_size(count), out);
+  if (stored == DType::bf16)
+    return numeric::bf16_to_half(static_cast<const std::uint16_t*>(view.data()), to_size(count), out);
   std::memcpy(out, view.data(), to_size(count) * sizeof(std::uint16_t));
   return {.nonfinite = count_nonfinite(out, to_size(count))};
 }
@@ -104,19 +110,23 @@ WeightStream::Tile WeightStream::tile(std::int64_t index, Scratch& scratch, Stag
 
 void WeightStream::check(const numeric::RoundingStats& rounding, std::int64_t first, std::int64_t rows) const {
   const auto where = [&] {
-    return "tensor '" + weight_.tensor + "', rows " + std::to_string(first) + ".." + std::to_string(first + rows - 1) + ": ";
+    return "tensor '" + weight_.tensor + "', rows " + std::to_string(first) + ".." + std::to_string(first + rows - 1) +
+           ": ";
   };
   if (rounding.nonfinite != 0)
-    fail_input(where() + std::to_string(rounding.nonfinite) + " values are NaN or infinite; the checkpoint or an adapter is damaged, fetch it again");
+    fail_input(where() + std::to_string(rounding.nonfinite) +
+               " values are NaN or infinite; the checkpoint or an adapter is damaged, fetch it again");
   if (rounding.overflowed != 0)
     fail_input(where() + std::to_string(rounding.overflowed) +
-               " values are beyond fp16's range of +-65504; an adapter weight may be too large, or the model needs graph.precision=\"fp32\" with quantize.plugin=\"none\"");
+               " values are beyond fp16's range of +-65504; an adapter weight may be too large, or the model needs "
+               "graph.precision=\"fp32\" with quantize.plugin=\"none\"");
 }
 
 std::uint64_t WeightStream::working_bytes(const PlannedWeight& weight, const Tiling& tiling) {
   const auto elements = static_cast<std::uint64_t>(tiling.largest());
   const bool plain = weight.part == D2C_PART_FULL && weight.merged == nullptr;
-  const DType stored = weight.part == D2C_PART_FULL ? weight.source->tensors()[weight.source_tensor].type.dtype : DType::f32;
+  const DType stored =
+      weight.part == D2C_PART_FULL ? weight.source->tensors()[weight.source_tensor].type.dtype : DType::f32;
   const bool floats = !plain || stored == DType::f32 || weight.layout.input_dtype == D2C_F32;
   const std::uint64_t view = elements * static_cast<std::uint64_t>(bits_of(stored) / 8);
   return view + (floats ? elements * 4 : 0) + (weight.layout.input_dtype == D2C_F16 ? elements * 2 : 0) +

@@ -53,7 +53,8 @@ class WeightStream {
   void observe_whole_weight();
   /// Base rows as fp32 at the start of `floats`; with the merge applied where there is one.
   void load_floats(std::int64_t first, std::int64_t rows, std::vector<float>& floats, StageTimes& times) const;
-  [[nodiscard]] numeric::RoundingStats load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch, StageTimes& times) const;
+  [[nodiscard]] numeric::RoundingStats load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch,
+                                                   StageTimes& times) const;
   void check(const numeric::RoundingStats& rounding, std::int64_t first, std::int64_t rows) const;
 
   const PlannedWeight& weight_;

@@ -101,8 +101,9 @@ void Plugin::check(d2c_code code) const {
   if (code == D2C_INTERRUPTED) throw Error(Code::interrupted, "interrupted");
   static constexpr d2c_code kKnown[] = {D2C_CHECK_FAILED, D2C_USAGE, D2C_INPUT, D2C_NETWORK, D2C_RESOURCE};
   const bool known = std::find(std::begin(kKnown), std::end(kKnown), code) != std::end(kKnown);
-  throw Error(known ? static_cast<Code>(code) : Code::plugin,
-              name() + ": " + (message.empty() ? "failed with code " + std::to_string(code) + " and no message" : message));
+  throw Error(
+      known ? static_cast<Code>(code) : Code::plugin,
+      name() + ": " + (message.empty() ? "failed with code " + std::to_string(code) + " and no message" : message));
 }
 
 }  // namespace d2c::host

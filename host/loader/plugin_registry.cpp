@@ -40,7 +40,8 @@ void check_digest(const PluginPin& pin, const fs::path& path) {
   if (pin.sha256.empty()) return;
   const std::string found = sha256_of_file(path.string());
   if (found != pin.sha256)
-    fail(Code::plugin, pin.origin.text + ": " + path.string() + " has sha256 " + found + ", the recipe pins " + pin.sha256);
+    fail(Code::plugin,
+         pin.origin.text + ": " + path.string() + " has sha256 " + found + ", the recipe pins " + pin.sha256);
 }
 
 }  // namespace
@@ -131,11 +132,13 @@ std::shared_ptr<Plugin> PluginRegistry::probe(const std::string& kind, const std
   std::error_code ignored;
   if (!fs::exists(path, ignored)) fail_input(path + ": no such file or directory");
   fail_input(path + ": no plugin recognises this as " +
-             (kind == D2C_WEIGHT_SOURCE ? "a model: expected a Hugging Face directory (config.json and *.safetensors) or a .gguf file"
-                                        : "a package: expected a finished .mlpackage"));
+             (kind == D2C_WEIGHT_SOURCE
+                  ? "a model: expected a Hugging Face directory (config.json and *.safetensors) or a .gguf file"
+                  : "a package: expected a finished .mlpackage"));
 }
 
-void* PluginRegistry::create_object(const Plugin& plugin, const char* kind, std::size_t struct_size, const Value& options) {
+void* PluginRegistry::create_object(const Plugin& plugin, const char* kind, std::size_t struct_size,
+                                    const Value& options) {
   const d2c_factory* factory = plugin.factory(kind);
   if (factory == nullptr) {
     std::string offered;

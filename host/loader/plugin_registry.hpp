@@ -76,13 +76,34 @@ class Handle {
 /// The interface id of each kind's struct.
 template <class CStruct>
 struct KindOf;
-template <> struct KindOf<d2c_weight_source> { static constexpr const char* id = D2C_WEIGHT_SOURCE; };
-template <> struct KindOf<d2c_adapter_merger> { static constexpr const char* id = D2C_ADAPTER_MERGER; };
-template <> struct KindOf<d2c_quantizer> { static constexpr const char* id = D2C_QUANTIZER; };
-template <> struct KindOf<d2c_function_emitter> { static constexpr const char* id = D2C_FUNCTION_EMITTER; };
-template <> struct KindOf<d2c_package_writer> { static constexpr const char* id = D2C_PACKAGE_WRITER; };
-template <> struct KindOf<d2c_package_reader> { static constexpr const char* id = D2C_PACKAGE_READER; };
-template <> struct KindOf<d2c_runner> { static constexpr const char* id = D2C_RUNNER; };
+template <>
+struct KindOf<d2c_weight_source> {
+  static constexpr const char* id = D2C_WEIGHT_SOURCE;
+};
+template <>
+struct KindOf<d2c_adapter_merger> {
+  static constexpr const char* id = D2C_ADAPTER_MERGER;
+};
+template <>
+struct KindOf<d2c_quantizer> {
+  static constexpr const char* id = D2C_QUANTIZER;
+};
+template <>
+struct KindOf<d2c_function_emitter> {
+  static constexpr const char* id = D2C_FUNCTION_EMITTER;
+};
+template <>
+struct KindOf<d2c_package_writer> {
+  static constexpr const char* id = D2C_PACKAGE_WRITER;
+};
+template <>
+struct KindOf<d2c_package_reader> {
+  static constexpr const char* id = D2C_PACKAGE_READER;
+};
+template <>
+struct KindOf<d2c_runner> {
+  static constexpr const char* id = D2C_RUNNER;
+};
 
 /// A library found on the search path, loaded or refused.
 struct Candidate {

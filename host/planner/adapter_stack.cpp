@@ -50,7 +50,8 @@ bool AdapterStack::low_rank() const {
 
 std::vector<std::string> AdapterStack::files() const {
   std::vector<std::string> files;
-  for (std::size_t i = 0; i < merger_->file_count(merger_->self); ++i) files.emplace_back(merger_->file(merger_->self, i));
+  for (std::size_t i = 0; i < merger_->file_count(merger_->self); ++i)
+    files.emplace_back(merger_->file(merger_->self, i));
   return files;
 }
 

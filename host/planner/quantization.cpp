@@ -23,8 +23,8 @@ const QuantizerChoice* Quantization::make(const Recipe& recipe, PluginRegistry& 
   const Value checked = check_options(recipe, where, options, plugin->options(D2C_QUANTIZER));
   for (const auto& choice : choices_)
     if (&choice->quantizer.plugin() == plugin.get() && choice->options == checked) return choice.get();
-  choices_.push_back(std::make_unique<QuantizerChoice>(
-      QuantizerChoice{plugins.create<d2c_quantizer>(plugin, checked), checked}));
+  choices_.push_back(
+      std::make_unique<QuantizerChoice>(QuantizerChoice{plugins.create<d2c_quantizer>(plugin, checked), checked}));
   return choices_.back().get();
 }
 

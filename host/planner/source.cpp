@@ -10,7 +10,8 @@ Source::Source(Handle<d2c_weight_source> handle) : handle_(std::move(handle)) {
     d2c_tensor_info info{};
     handle_.check(handle_->tensor(handle_->self, i, &info));
     tensors_.push_back({info.name, TensorType::from_c(info.type), info.file});
-    if (!index_.emplace(info.name, i).second) fail_input(plugin().name() + ": tensor '" + info.name + "' is listed twice");
+    if (!index_.emplace(info.name, i).second)
+      fail_input(plugin().name() + ": tensor '" + info.name + "' is listed twice");
   }
   tied_ = config_.bool_or("tie_word_embeddings", false) && !find(kHead) && find(kEmbedding).has_value();
 }
@@ -22,7 +23,8 @@ std::optional<std::size_t> Source::find(const std::string& tensor) const {
 
 std::vector<std::string> Source::files() const {
   std::vector<std::string> files;
-  for (std::size_t i = 0; i < handle_->file_count(handle_->self); ++i) files.emplace_back(handle_->file(handle_->self, i));
+  for (std::size_t i = 0; i < handle_->file_count(handle_->self); ++i)
+    files.emplace_back(handle_->file(handle_->self, i));
   return files;
 }
 
@@ -44,7 +46,8 @@ RowView Source::rows(std::size_t tensor, std::int64_t first, std::int64_t count)
   const std::int64_t wanted = bytes_of(info.type.dtype, count * columns_of(info.type.shape));
   if (static_cast<std::int64_t>(rows.size()) != wanted)
     fail(Code::plugin, plugin().name() + ": tensor '" + info.name + "': " + std::to_string(rows.size()) +
-                           " bytes delivered for " + std::to_string(count) + " rows, expected " + std::to_string(wanted));
+                           " bytes delivered for " + std::to_string(count) + " rows, expected " +
+                           std::to_string(wanted));
   return rows;
 }
 

@@ -46,7 +46,8 @@ DType expanded_dtype(const d2c_layout& layout) {
 /// A quantizer is foreign code: what it plans must hold together before bytes are placed by it.
 void check_layout(const d2c_layout& layout, const PlannedWeight& weight, const std::string& plugin) {
   const auto refuse = [&](const std::string& what) {
-    fail(Code::plugin, plugin + ": the layout planned for '" + weight.tensor + "' " + to_string(weight.shape) + " " + what);
+    fail(Code::plugin,
+         plugin + ": the layout planned for '" + weight.tensor + "' " + to_string(weight.shape) + " " + what);
   };
   if (layout.plane_count == 0 || layout.plane_count > D2C_MAX_PLANES) refuse("has no or too many planes");
   if (layout.padded_rows < weight.rows()) refuse("holds fewer rows than the weight");
@@ -61,7 +62,8 @@ void check_layout(const d2c_layout& layout, const PlannedWeight& weight, const s
     if (plane.rows_per_slice < 0 || (plane.rows_per_slice > 0 && layout.tile_rows % plane.rows_per_slice != 0))
       refuse("has a plane whose slices do not fit its tiles");
     if (plane.rows_per_slice == 0) continue;
-    if (rows_of(type.shape) * plane.rows_per_slice != layout.padded_rows) refuse("has a plane that does not cover its rows");
+    if (rows_of(type.shape) * plane.rows_per_slice != layout.padded_rows)
+      refuse("has a plane that does not cover its rows");
     const std::int64_t tile_bits =
         layout.tile_rows / plane.rows_per_slice * columns_of(type.shape) * bits_of(type.dtype);
     if (tile_bits % 8 != 0) refuse("has tiles that end inside a byte");
@@ -79,7 +81,11 @@ std::uint64_t PlannedWeight::bytes() const {
 
 WeightTable::WeightTable(std::vector<NamedSource> sources, std::map<std::string, const AdapterStack*> stacks,
                          const Quantization& quantization, DType precision, TiedPolicy tied)
-    : sources_(std::move(sources)), stacks_(std::move(stacks)), quantization_(quantization), precision_(precision), tied_(tied) {}
+    : sources_(std::move(sources)),
+      stacks_(std::move(stacks)),
+      quantization_(quantization),
+      precision_(precision),
+      tied_(tied) {}
 
 const AdapterStack* WeightTable::stack(const std::string& name) const {
   const auto it = stacks_.find(name);
@@ -126,7 +132,8 @@ PlannedWeight WeightTable::full(const WeightRef& ref) const {
   std::string stored = ref.tensor;
   if (ref.tensor == kHead && !source.find(kHead) && source.tied()) {
     stored = kEmbedding;
-    const bool touched = adapters != nullptr && (adapters->target(kHead) != nullptr || adapters->target(kEmbedding) != nullptr);
+    const bool touched =
+        adapters != nullptr && (adapters->target(kHead) != nullptr || adapters->target(kEmbedding) != nullptr);
     if (!touched || tied_ == TiedPolicy::shared) {
       w.tensor = kEmbedding;
       w.role = "embedding";
@@ -149,7 +156,8 @@ PlannedWeight WeightTable::factor(const WeightRef& ref) const {
   PlannedWeight w;
   w.merged = stack(ref.stack);
   if (w.merged == nullptr || w.merged->target(ref.tensor) == nullptr)
-    fail(Code::plugin, "an emitter asked for the adapter factor of '" + ref.tensor + "', which stack '" + ref.stack + "' leaves alone");
+    fail(Code::plugin, "an emitter asked for the adapter factor of '" + ref.tensor + "', which stack '" + ref.stack +
+                           "' leaves alone");
   w.tensor = ref.tensor;
   w.role = "lora";
   w.part = ref.part;
@@ -199,9 +207,8 @@ std::vector<std::string> WeightTable::unread_tensors(const Source& source) const
 std::vector<std::string> WeightTable::unused_targets(const AdapterStack& stack) const {
   std::vector<std::string> unused;
   for (const AdapterTarget& target : stack.targets()) {
-    const bool used = std::any_of(weights_.begin(), weights_.end(), [&](const auto& w) {
-      return w->merged == &stack && w->tensor == target.tensor;
-    });
+    const bool used = std::any_of(weights_.begin(), weights_.end(),
+                                  [&](const auto& w) { return w->merged == &stack && w->tensor == target.tensor; });
     if (!used) unused.push_back(target.tensor);
   }
   return unused;

@@ -22,15 +22,16 @@ struct PlannedWeight {
   std::string key;   ///< canonical reference: "model:model.layers.0.mlp.up_proj.weight@chat"
   std::string name;  ///< MIL identifier
   std::string role;
-  std::string tensor;                         ///< as adapters know it ("lm_head.weight" even where the bytes are embed_tokens')
+  std::string tensor;  ///< as adapters know it ("lm_head.weight" even where the bytes are embed_tokens')
   const Source* source = nullptr;
-  std::size_t source_tensor = 0;              ///< whose rows are read; unused for adapter factors
+  std::size_t source_tensor = 0;  ///< whose rows are read; unused for adapter factors
   d2c_weight_part part = D2C_PART_FULL;
-  const AdapterStack* merged = nullptr;       ///< stack merged in (FULL), or whose factor this is; null for plain base weights
-  Shape shape;                                ///< before padding
+  const AdapterStack* merged =
+      nullptr;  ///< stack merged in (FULL), or whose factor this is; null for plain base weights
+  Shape shape;  ///< before padding
   d2c_layout layout{};
   const QuantizerChoice* quantizer = nullptr;  ///< null: dense
-  TensorType expanded;                        ///< as graphs see it
+  TensorType expanded;                         ///< as graphs see it
 
   [[nodiscard]] std::int64_t rows() const { return rows_of(shape); }
   [[nodiscard]] std::int64_t columns() const { return columns_of(shape); }

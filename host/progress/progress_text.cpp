@@ -23,7 +23,9 @@ double rate_of(const Snapshot& s) { return s.seconds < kLeastSeconds ? 0 : stati
 std::string percent_text(const Snapshot& s) {
   if (s.total == 0) return {};
   // Rounded down: 100% is said only when all is done.
-  return std::to_string(static_cast<int>(100.0 * std::min(1.0, static_cast<double>(s.done) / static_cast<double>(s.total)))) + "%";
+  return std::to_string(
+             static_cast<int>(100.0 * std::min(1.0, static_cast<double>(s.done) / static_cast<double>(s.total)))) +
+         "%";
 }
 
 std::string rate_text(const Snapshot& s) {
@@ -72,8 +74,9 @@ std::string duration_text(double seconds) {
 
 std::string progress_text(const Snapshot& s, int width) {
   const std::string bytes = s.total == 0 ? std::string() : size_text(s.done) + " of " + size_text(s.total);
-  const std::string items = s.items_total == 0 ? std::string()
-                                               : std::to_string(s.items_done) + "/" + std::to_string(s.items_total) + " tensors";
+  const std::string items = s.items_total == 0
+                                ? std::string()
+                                : std::to_string(s.items_done) + "/" + std::to_string(s.items_total) + " tensors";
   const std::string memory = s.memory == 0 ? std::string() : size_text(s.memory) + " memory";
   std::vector<std::string> parts = {s.phase, bytes, percent_text(s), rate_text(s), remaining_text(s), items, memory};
   static constexpr std::array kLeastImportantFirst = {5, 6, 3, 1, 4, 2};

@@ -37,15 +37,18 @@ void check_allowed(const Value& value, const Value& allowed, const std::string& 
     if (choice.is_text()) texts.push_back(choice.as_text());
   const std::string hint = value.is_text() ? did_you_mean(value.as_text(), texts) : std::string();
   const std::string list = json::dump(allowed);  // "[1,2,4]"
-  fail_usage(origin + ": " + label + " must be one of " + list.substr(1, list.size() - 2) + ", not " + json::dump(value) + hint);
+  fail_usage(origin + ": " + label + " must be one of " + list.substr(1, list.size() - 2) + ", not " +
+             json::dump(value) + hint);
 }
 
 void check_range(const Value& value, const KeySpec& key, const std::string& label, const std::string& origin) {
   const double v = value.as_real();
   if (v < static_cast<double>(key.minimum))
-    fail_usage(origin + ": " + label + " must be at least " + std::to_string(key.minimum) + ", not " + json::dump(value));
+    fail_usage(origin + ": " + label + " must be at least " + std::to_string(key.minimum) + ", not " +
+               json::dump(value));
   if (v > static_cast<double>(key.maximum))
-    fail_usage(origin + ": " + label + " must be at most " + std::to_string(key.maximum) + ", not " + json::dump(value));
+    fail_usage(origin + ": " + label + " must be at most " + std::to_string(key.maximum) + ", not " +
+               json::dump(value));
 }
 
 void check_key(const KeySpec& key, const Node& node, const std::string& label) {
@@ -104,7 +107,8 @@ void check_unique(const SectionSpec& section, const Node& list) {
 
 void check_section(const SectionSpec& section, const Node& node, const std::string& label) {
   if (section.repetition == Repetition::once) {
-    if (node.kind != Node::Kind::table) fail_usage(node.origin + ": " + label + " must be a table, not " + node.kind_name());
+    if (node.kind != Node::Kind::table)
+      fail_usage(node.origin + ": " + label + " must be a table, not " + node.kind_name());
     return check_table(section, node, label);
   }
   if (node.kind != Node::Kind::list)
@@ -113,7 +117,8 @@ void check_section(const SectionSpec& section, const Node& node, const std::stri
   for (std::size_t i = 0; i < node.items.size(); ++i) {
     const Node& item = node.items[i];
     const std::string item_label = label + "[" + std::to_string(i) + "]";
-    if (item.kind != Node::Kind::table) fail_usage(item.origin + ": " + item_label + " must be a table, not " + item.kind_name());
+    if (item.kind != Node::Kind::table)
+      fail_usage(item.origin + ": " + item_label + " must be a table, not " + item.kind_name());
     check_table(section, item, item_label);
     if (std::string_view(section.name) == "quantize.rule") check_match(*item.find("match"));
   }
@@ -122,7 +127,8 @@ void check_section(const SectionSpec& section, const Node& node, const std::stri
 
 }  // namespace
 
-void check_value(const Value& value, const Constraint& constraint, const std::string& label, const std::string& origin) {
+void check_value(const Value& value, const Constraint& constraint, const std::string& label,
+                 const std::string& origin) {
   if (!is_of_kind(value, constraint.kind))
     fail_usage(origin + ": " + label + " must be " + name_of_kind(constraint.kind) + ", not " + value.kind_name());
   if (constraint.allowed_json == nullptr) return;

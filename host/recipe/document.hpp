@@ -22,9 +22,7 @@ struct Node {
   std::vector<Member> members;  ///< Kind::table, in file order
 
   [[nodiscard]] const Node* find(std::string_view key) const noexcept;
-  [[nodiscard]] Node* find(std::string_view key) noexcept {
-    return const_cast<Node*>(std::as_const(*this).find(key));
-  }
+  [[nodiscard]] Node* find(std::string_view key) noexcept { return const_cast<Node*>(std::as_const(*this).find(key)); }
   /// The member, made (an empty table written at `from`) where it is missing.
   Node& at_or_add(std::string_view key, const std::string& from);
   void erase(std::string_view key);

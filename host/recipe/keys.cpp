@@ -112,8 +112,9 @@ constexpr KeySpec kEncoder[] = {
     {.name = "weights",
      .kind = D2C_VALUE_TEXT,
      .default_json = nullptr,
-     .help = "The encoder's weights: the chat functions', those with its adapters unmerged, or its own. Absent: what its "
-             "adapters need.",
+     .help =
+         "The encoder's weights: the chat functions', those with its adapters unmerged, or its own. Absent: what its "
+         "adapters need.",
      .allowed_json = R"(["shared", "shared+adapter", "separate"])"},
     {.name = "pooling",
      .kind = D2C_VALUE_TEXT,
@@ -169,7 +170,10 @@ constexpr KeySpec kRule[] = {
      .default_json = nullptr,
      .help = "A role (attention, mlp, embedding, lm_head) or a glob over tensor names.",
      .required = true},
-    {.name = "plugin", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "Quantizer; empty: that of [quantize]."},
+    {.name = "plugin",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("")",
+     .help = "Quantizer; empty: that of [quantize]."},
 };
 
 constexpr KeySpec kTarget[] = {
@@ -223,7 +227,10 @@ constexpr KeySpec kPlugin[] = {
      .default_json = R"("")",
      .help = "The library; empty: searched for.",
      .is_path = true},
-    {.name = "version", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "The version it must have; empty: any."},
+    {.name = "version",
+     .kind = D2C_VALUE_TEXT,
+     .default_json = R"("")",
+     .help = "The version it must have; empty: any."},
     {.name = "sha256", .kind = D2C_VALUE_TEXT, .default_json = R"("")", .help = "The digest it must have; empty: any."},
 };
 
@@ -232,7 +239,8 @@ constexpr auto kOnce = Repetition::once;
 constexpr SectionSpec kSections[] = {
     {"", kOnce, nullptr, nullptr, false, kTop, "Top level"},
     {"model", kOnce, nullptr, "source", true, kModel, "The base model"},
-    {"adapter", Repetition::replaced, "stack", nullptr, false, kAdapter, "One LoRA adapter; the order is the merge order"},
+    {"adapter", Repetition::replaced, "stack", nullptr, false, kAdapter,
+     "One LoRA adapter; the order is the merge order"},
     {"adapters", kOnce, nullptr, "plugin", true, kAdapters, "How adapters are merged"},
     {"graph", kOnce, nullptr, nullptr, false, kGraph, "The graphs of the package"},
     {"encoder", kOnce, nullptr, nullptr, false, kEncoder, "The embedding function"},
@@ -253,7 +261,8 @@ constexpr std::string_view kRoles[] = {"attention", "mlp", "embedding", "lm_head
 std::span<const SectionSpec> recipe_sections() { return kSections; }
 
 const SectionSpec* find_section(std::string_view name) {
-  const auto* it = std::find_if(std::begin(kSections), std::end(kSections), [&](const auto& s) { return s.name == name; });
+  const auto* it =
+      std::find_if(std::begin(kSections), std::end(kSections), [&](const auto& s) { return s.name == name; });
   return it == std::end(kSections) ? nullptr : it;
 }
 

@@ -14,13 +14,13 @@ namespace d2c::host {
 
 struct KeySpec {
   const char* name;
-  d2c_value_kind kind;       ///< lists are lists of strings
-  const char* default_json;  ///< nullptr: absent unless written
-  const char* help;          ///< one sentence
-  const char* allowed_json = nullptr;  ///< JSON list, nullptr: any
+  d2c_value_kind kind;                                              ///< lists are lists of strings
+  const char* default_json;                                         ///< nullptr: absent unless written
+  const char* help;                                                 ///< one sentence
+  const char* allowed_json = nullptr;                               ///< JSON list, nullptr: any
   std::int64_t minimum = std::numeric_limits<std::int64_t>::min();  ///< numbers
   std::int64_t maximum = std::numeric_limits<std::int64_t>::max();  ///< numbers
-  bool is_path = false;      ///< relative paths are resolved against the folder of the file that says so
+  bool is_path = false;  ///< relative paths are resolved against the folder of the file that says so
   bool required = false;
   bool of_subject = false;  ///< belongs to the section's subject, see there
 };

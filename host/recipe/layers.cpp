@@ -22,7 +22,8 @@ constexpr std::size_t kMaxExtends = 16;
 /// The entry's merge key, its default where it is not written.
 std::string merge_key_of(const SectionSpec& section, const Node& entry) {
   const Node* written = entry.find(section.merge_key);
-  if (written != nullptr && written->kind == Node::Kind::scalar && written->scalar.is_text()) return written->scalar.as_text();
+  if (written != nullptr && written->kind == Node::Kind::scalar && written->scalar.is_text())
+    return written->scalar.as_text();
   const KeySpec* key = find_key(section, section.merge_key);
   return key->default_json == nullptr ? std::string() : json::parse(key->default_json, key->name).as_text();
 }
@@ -82,14 +83,17 @@ void merge_entries(const SectionSpec& section, Node& base, Node&& layer) {
     const std::string key = merge_key_of(section, entry);
     const auto same = std::find_if(base.items.begin(), base.items.end(),
                                    [&](const Node& other) { return merge_key_of(section, other) == key; });
-    if (section.repetition == Repetition::merged && same != base.items.end()) merge_table(section, *same, std::move(entry));
+    if (section.repetition == Repetition::merged && same != base.items.end())
+      merge_table(section, *same, std::move(entry));
     else base.items.push_back(std::move(entry));
   }
 }
 
 void merge_section(const SectionSpec& section, Node& base, Node&& layer) {
-  if (layer.kind == Node::Kind::list && section.repetition != Repetition::once) merge_entries(section, base, std::move(layer));
-  else if (layer.kind == Node::Kind::table && base.kind == Node::Kind::table) merge_table(section, base, std::move(layer));
+  if (layer.kind == Node::Kind::list && section.repetition != Repetition::once)
+    merge_entries(section, base, std::move(layer));
+  else if (layer.kind == Node::Kind::table && base.kind == Node::Kind::table)
+    merge_table(section, base, std::move(layer));
   else base = std::move(layer);
 }
 
@@ -181,16 +185,16 @@ std::optional<std::size_t> parse_index(std::string_view text, const Override& o)
   if (text == "[+]") return kAppend;
   std::size_t index = 0;
   const auto [end, error] = std::from_chars(text.data() + 1, text.data() + text.size(), index);
-  if (text.size() < 3 || error != std::errc() || end != text.data() + text.size() - 1 || text.back() != ']') fail_key(o);
+  if (text.size() < 3 || error != std::errc() || end != text.data() + text.size() - 1 || text.back() != ']')
+    fail_key(o);
   return index;
 }
 
 KeyPart parse_part(std::string_view part, const Override& o) {
   const std::size_t bracket = std::min(part.find('['), part.size());
   const std::string_view name = part.substr(0, bracket);
-  const bool is_bare_key = std::all_of(name.begin(), name.end(), [](unsigned char c) {
-    return std::isalnum(c) != 0 || c == '_' || c == '-';
-  });
+  const bool is_bare_key = std::all_of(name.begin(), name.end(),
+                                       [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; });
   if (name.empty() || !is_bare_key) fail_key(o);
   return {std::string(name), parse_index(part.substr(bracket), o)};
 }
@@ -210,19 +214,21 @@ std::vector<KeyPart> parse_key(const Override& o) {
 /// The entry of a list, appended where the index is the next one.
 Node& entry_at(Node& list, const KeyPart& part, const Override& o) {
   if (list.kind == Node::Kind::table && list.members.empty()) list.kind = Node::Kind::list;
-  if (list.kind != Node::Kind::list) fail_usage(o.origin + ": " + part.name + " is " + list.kind_name() + ", not a list");
+  if (list.kind != Node::Kind::list)
+    fail_usage(o.origin + ": " + part.name + " is " + list.kind_name() + ", not a list");
   const std::size_t count = list.items.size();
   const std::size_t index = *part.index == kAppend ? count : *part.index;
   if (index > count)
-    fail_usage(o.origin + ": " + part.name + " has " + std::to_string(count) + " entries, so the index may be at most " +
-               std::to_string(count) + " (which appends one)");
+    fail_usage(o.origin + ": " + part.name + " has " + std::to_string(count) +
+               " entries, so the index may be at most " + std::to_string(count) + " (which appends one)");
   if (index == count) list.items.emplace_back().origin = o.origin;
   return list.items[index];
 }
 
 Node& member_at(Node& table, const KeyPart& part, const Override& o) {
   if (table.kind != Node::Kind::table)
-    fail_usage(o.origin + ": '" + o.key + "' does not exist: what stands before '" + part.name + "' is " + table.kind_name());
+    fail_usage(o.origin + ": '" + o.key + "' does not exist: what stands before '" + part.name + "' is " +
+               table.kind_name());
   Node& member = table.at_or_add(part.name, o.origin);
   return part.index ? entry_at(member, part, o) : member;
 }

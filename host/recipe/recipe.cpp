@@ -50,7 +50,8 @@ void collect_origins(const Node& node, const std::string& key, std::map<std::str
   if (!key.empty()) origins[key] = {node.origin};
   for (std::size_t i = 0; i < node.items.size(); ++i)
     collect_origins(node.items[i], key + "[" + std::to_string(i) + "]", origins);
-  for (const auto& [name, member] : node.members) collect_origins(member, key.empty() ? name : key + "." + name, origins);
+  for (const auto& [name, member] : node.members)
+    collect_origins(member, key.empty() ? name : key + "." + name, origins);
 }
 
 // ---------------------------------------------------------------- the typed view
@@ -81,8 +82,10 @@ std::vector<AdapterSection> read_adapters(const Value& list, const std::string& 
 FunctionSection read_function(const Recipe& recipe, std::size_t index) {
   const Value& v = recipe.resolved.at("function").items()[index];
   const std::string where = "function[" + std::to_string(index) + "]";
-  FunctionSection f{v.at("name").as_text(), v.at("plugin").as_text(), v.at("stack").as_text(), v.at("options"), where + ".options"};
-  if (f.plugin.empty()) fail_usage(recipe.origin_of(where).text + ": function '" + f.name + "' names no plugin that emits it");
+  FunctionSection f{v.at("name").as_text(), v.at("plugin").as_text(), v.at("stack").as_text(), v.at("options"),
+                    where + ".options"};
+  if (f.plugin.empty())
+    fail_usage(recipe.origin_of(where).text + ": function '" + f.name + "' names no plugin that emits it");
   return f;
 }
 
@@ -97,8 +100,9 @@ std::vector<FunctionSection> read_functions(const Recipe& recipe) {
     const std::string& name = wanted.as_text();
     const auto it = std::find(names.begin(), names.end(), name);
     if (it == names.end())
-      fail_usage(origin + ": graph.functions names '" + name + "', but no [[function]] has that name" +
-                 (names.empty() ? "; extend base.toml, which defines init, decode and encode" : did_you_mean(name, names)));
+      fail_usage(
+          origin + ": graph.functions names '" + name + "', but no [[function]] has that name" +
+          (names.empty() ? "; extend base.toml, which defines init, decode and encode" : did_you_mean(name, names)));
     if (std::any_of(functions.begin(), functions.end(), [&](const auto& f) { return f.name == name; }))
       fail_usage(origin + ": graph.functions names '" + name + "' twice");
     functions.push_back(read_function(recipe, static_cast<std::size_t>(it - names.begin())));
@@ -112,7 +116,8 @@ QuantizeSection read_quantize(const Recipe& recipe, const Value& v) {
   const auto& rules = v.at("rule").items();
   for (std::size_t i = 0; i < rules.size(); ++i) {
     const Value& rule = rules[i];
-    quantize.rules.push_back({rule.at("match").as_text(), rule.at("plugin").as_text(), plugin_options("quantize.rule", rule),
+    quantize.rules.push_back({rule.at("match").as_text(), rule.at("plugin").as_text(),
+                              plugin_options("quantize.rule", rule),
                               recipe.origin_of("quantize.rule[" + std::to_string(i) + "]")});
   }
   return quantize;
@@ -132,8 +137,8 @@ void read_sections(Recipe& recipe) {
   const Value& v = recipe.resolved;
   const Value& adapters = v.at("adapters");
   recipe.model = read_model(v.at("model"));
-  recipe.combine = {adapters.at("plugin").as_text(), adapters.at("combination").as_text(), adapters.at("tied").as_text(),
-                    plugin_options("adapters", adapters)};
+  recipe.combine = {adapters.at("plugin").as_text(), adapters.at("combination").as_text(),
+                    adapters.at("tied").as_text(), plugin_options("adapters", adapters)};
   recipe.adapters = read_adapters(v.at("adapter"), recipe.combine.plugin);
   recipe.graph = v.at("graph");
   recipe.encoder = v.at("encoder");
@@ -174,7 +179,8 @@ std::string without_indices(const std::string& key) {
   std::vector<std::string> names = section == nullptr ? std::vector<std::string>() : names_in(*section);
   for (const d2c_option_spec* spec : specs) names.emplace_back(spec->name);
   const std::string title = section == nullptr ? where : title_of(*section);
-  fail_usage(origin_of_option(recipe, where, key) + ": unknown key '" + key + "' in " + title + did_you_mean(key, names));
+  fail_usage(origin_of_option(recipe, where, key) + ": unknown key '" + key + "' in " + title +
+             did_you_mean(key, names));
 }
 
 }  // namespace

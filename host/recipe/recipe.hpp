@@ -52,8 +52,8 @@ struct FunctionSection {
 
 /// Quantizer and its options for the weights that a glob over tensor names or a role matches.
 struct QuantizeRule {
-  std::string match;  ///< a role ("attention", "mlp", "embedding", "lm_head") or a glob over tensor names
-  std::string plugin; ///< empty: the section's
+  std::string match;               ///< a role ("attention", "mlp", "embedding", "lm_head") or a glob over tensor names
+  std::string plugin;              ///< empty: the section's
   Value options = Value::table();  ///< overrides of the section's options
   Origin origin;
 };

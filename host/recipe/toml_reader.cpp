@@ -81,11 +81,13 @@ class Converter {
   explicit Converter(const std::string& file) : file_(file) {}
 
   [[nodiscard]] Node table(const toml::table& source, int depth) const {
-    if (depth > kMaxDepth) fail_usage(where(source.source()) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
+    if (depth > kMaxDepth)
+      fail_usage(where(source.source()) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
     // toml++ sorts keys by name; people expect the order of the file.
     std::vector<std::pair<const toml::key*, const toml::node*>> entries;
     for (const auto& [key, value] : source) entries.emplace_back(&key, &value);
-    std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return place(*a.first) < place(*b.first); });
+    std::sort(entries.begin(), entries.end(),
+              [](const auto& a, const auto& b) { return place(*a.first) < place(*b.first); });
     Node out;
     for (const auto& [key, value] : entries) {
       Node member = node(*value, depth + 1);
@@ -114,7 +116,8 @@ class Converter {
   }
 
   [[nodiscard]] Node list(const toml::array& source, int depth) const {
-    if (depth > kMaxDepth) fail_usage(where(source.source()) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
+    if (depth > kMaxDepth)
+      fail_usage(where(source.source()) + ": nested deeper than " + std::to_string(kMaxDepth) + " levels");
     Node out;
     out.kind = Node::Kind::list;
     for (const toml::node& item : source) {
@@ -168,8 +171,8 @@ Node parse_document(std::string_view text, const std::string& file) {
   try {
     return parse(text, file);
   } catch (const toml::parse_error& e) {
-    fail_usage(position(file, e.source().begin.line, e.source().begin.column) + ": not valid TOML: " +
-               std::string(e.description()));
+    fail_usage(position(file, e.source().begin.line, e.source().begin.column) +
+               ": not valid TOML: " + std::string(e.description()));
   }
 }
 

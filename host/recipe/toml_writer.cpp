@@ -39,7 +39,8 @@ std::string inline_value(const Value& v) {
   if (is_list) {
     for (const Value& item : v.items()) text += std::exchange(separator, ", ") + inline_value(item);
   } else {
-    for (const auto& [key, item] : v.members()) text += std::exchange(separator, ", ") + key_text(key) + " = " + inline_value(item);
+    for (const auto& [key, item] : v.members())
+      text += std::exchange(separator, ", ") + key_text(key) + " = " + inline_value(item);
   }
   return text + (is_list ? "]" : text.size() > 1 ? " }" : "}");
 }
@@ -87,7 +88,8 @@ class Writer {
   }
 
   static std::string single_line(std::string text) {
-    std::replace_if(text.begin(), text.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, ' ');
+    std::replace_if(
+        text.begin(), text.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, ' ');
     return text;
   }
 

@@ -25,14 +25,14 @@ namespace {
 std::uint64_t bytes_on_disk(const fs::path& folder) {
   std::uint64_t total = 0;
   std::error_code ignored;
-  for (const auto& entry : fs::recursive_directory_iterator(folder, ignored))
-    total += allocated_bytes(entry.path());
+  for (const auto& entry : fs::recursive_directory_iterator(folder, ignored)) total += allocated_bytes(entry.path());
   return total;
 }
 
 /// The lock file may have been removed, with its folder, by a run that ended between our open and our lock.
 bool still_there(const fs::path& file, int lock) {
-  struct stat on_disk {}, held {};
+  struct stat on_disk {
+  }, held{};
   return stat(file.c_str(), &on_disk) == 0 && fstat(lock, &held) == 0 && on_disk.st_ino == held.st_ino;
 }
 
@@ -67,7 +67,8 @@ Workspace::Workspace(fs::path output, bool force) : force_(force) {
   if (!output_.has_filename()) fail_usage("-o: '" + output.string() + "' names no file");
   std::error_code ignored;
   if (!fs::is_directory(output_.parent_path(), ignored))
-    fail_usage(output_.parent_path().string() + ": no such directory; create it before writing " + output_.filename().string() + " there");
+    fail_usage(output_.parent_path().string() + ": no such directory; create it before writing " +
+               output_.filename().string() + " there");
   if (!force_ && fs::exists(fs::symlink_status(output_, ignored)))
     fail_usage(output_.string() + " exists; pass --force to replace it");
   folder_ = folder_of(output_);

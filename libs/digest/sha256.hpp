@@ -31,6 +31,7 @@ class Sha256 {
 
 /// Streams a file through; Error(input) where it cannot be read. `each_block` (may be empty) hears how many bytes were
 /// just read and may throw to stop.
-[[nodiscard]] std::string sha256_of_file(const std::string& path, const std::function<void(std::size_t)>& each_block = {});
+[[nodiscard]] std::string sha256_of_file(const std::string& path,
+                                         const std::function<void(std::size_t)>& each_block = {});
 
 }  // namespace d2c

@@ -21,7 +21,8 @@ class Builder final : public nlohmann::json_sax<nlohmann::json> {
   bool boolean(bool v) override { return add(v); }
   bool number_integer(number_integer_t v) override { return add(v); }
   bool number_unsigned(number_unsigned_t v) override {
-    return v <= static_cast<number_unsigned_t>(INT64_MAX) ? add(static_cast<std::int64_t>(v)) : add(static_cast<double>(v));
+    return v <= static_cast<number_unsigned_t>(INT64_MAX) ? add(static_cast<std::int64_t>(v))
+                                                          : add(static_cast<double>(v));
   }
   bool number_float(number_float_t v, const string_t&) override { return add(v); }
   bool string(string_t& v) override { return add(std::move(v)); }
@@ -107,7 +108,8 @@ Value parse_file(const std::string& path, std::size_t max_bytes) {
   std::ifstream file(path, std::ios::binary | std::ios::ate);
   if (!file) fail_input(path + ": cannot be read");
   const auto size = static_cast<std::size_t>(file.tellg());
-  if (size > max_bytes) fail_input(path + ": " + std::to_string(size) + " bytes are more than a JSON file of this kind may have");
+  if (size > max_bytes)
+    fail_input(path + ": " + std::to_string(size) + " bytes are more than a JSON file of this kind may have");
   std::string text(size, '\0');
   file.seekg(0);
   if (!file.read(text.data(), static_cast<std::streamsize>(size))) fail_input(path + ": cannot be read");

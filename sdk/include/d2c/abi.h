@@ -206,7 +206,8 @@ typedef struct d2c_base_model {
   const d2c_value* config;
   const d2c_tensor_info* tensors;
   size_t tensor_count;
-  int32_t tied; /* lm_head.weight is absent and embed_tokens serves as the head; then "lm_head.weight" is listed as well */
+  int32_t
+      tied; /* lm_head.weight is absent and embed_tokens serves as the head; then "lm_head.weight" is listed as well */
 } d2c_base_model;
 
 typedef int32_t d2c_factor_side;
@@ -247,13 +248,21 @@ enum {
 };
 
 typedef int32_t d2c_plane_role;
-enum { D2C_PLANE_DENSE = 0, D2C_PLANE_INDICES = 1, D2C_PLANE_LUT = 2, D2C_PLANE_DATA = 3, D2C_PLANE_SCALE = 4, D2C_PLANE_OFFSET = 5 };
+enum {
+  D2C_PLANE_DENSE = 0,
+  D2C_PLANE_INDICES = 1,
+  D2C_PLANE_LUT = 2,
+  D2C_PLANE_DATA = 3,
+  D2C_PLANE_SCALE = 4,
+  D2C_PLANE_OFFSET = 5
+};
 
 typedef struct d2c_plane {
   d2c_plane_role role;
   int32_t reserved;
   d2c_type type;
-  int64_t rows_per_slice; /* weight rows covered by one step of the plane's axis 0; 0: written whole by the tile at row 0 */
+  int64_t
+      rows_per_slice; /* weight rows covered by one step of the plane's axis 0; 0: written whole by the tile at row 0 */
 } d2c_plane;
 
 /* How one weight is stored: everything the plan needs, from the shape alone. */
@@ -366,8 +375,8 @@ typedef struct d2c_delta {
 
 typedef struct d2c_emit_request {
   size_t struct_size;
-  const char* function;      /* name of the function to build */
-  uint32_t source;           /* where full weights come from */
+  const char* function; /* name of the function to build */
+  uint32_t source;      /* where full weights come from */
   uint32_t delta_count;
   const char* stack;         /* stack merged into full weights */
   const d2c_delta* deltas;   /* low-rank changes to add as unmerged matmuls */
@@ -561,9 +570,9 @@ typedef struct d2c_plugin_entry {
   uint16_t abi_major;
   uint16_t abi_minor;
   size_t struct_size;
-  const char* name;    /* [a-z0-9_]+, the library's file name without prefix and suffix */
-  const char* version; /* of the plugin, semver */
-  const char* summary; /* one sentence */
+  const char* name;         /* [a-z0-9_]+, the library's file name without prefix and suffix */
+  const char* version;      /* of the plugin, semver */
+  const char* summary;      /* one sentence */
   const char* const* kinds; /* NULL-terminated list of interface ids */
   /* The factory of a listed kind, NULL for any other id. */
   const d2c_factory* (*factory)(const char* kind);

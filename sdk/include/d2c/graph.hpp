@@ -42,7 +42,9 @@ struct Constant {
     return c;
   }
   static Constant i32(std::int32_t v) { return of<std::int32_t>(DType::i32, {}, {&v, 1}); }
-  static Constant i32s(std::span<const std::int32_t> v) { return of(DType::i32, {static_cast<std::int64_t>(v.size())}, v); }
+  static Constant i32s(std::span<const std::int32_t> v) {
+    return of(DType::i32, {static_cast<std::int64_t>(v.size())}, v);
+  }
   static Constant i32s(std::initializer_list<std::int32_t> v) { return i32s(std::span(v.begin(), v.size())); }
   static Constant boolean(bool v) { return of<bool>(DType::boolean, {}, {&v, 1}); }
   static Constant bools(std::initializer_list<bool> v) {
@@ -110,17 +112,26 @@ class Graph {
   }
 
   Node weight(const WeightRef& r) {
-    const d2c_weight_ref c{sizeof c,  r.source, r.tensor.c_str(), r.stack.c_str(), r.part, r.role.c_str(), TensorType{DType::none, r.shape}.c()};
+    const d2c_weight_ref c{sizeof c,
+                           r.source,
+                           r.tensor.c_str(),
+                           r.stack.c_str(),
+                           r.part,
+                           r.role.c_str(),
+                           TensorType{DType::none, r.shape}.c()};
     Node n;
     check_host(b_.weight(b_.self, &c, &n.id));
     return n;
   }
 
   /// Adds an op with one result.
-  Node op(const char* type, const std::string& name, std::initializer_list<Arg> args) { return ops(type, name, args, 1).front(); }
+  Node op(const char* type, const std::string& name, std::initializer_list<Arg> args) {
+    return ops(type, name, args, 1).front();
+  }
 
   /// Adds an op with `results` results (0 for write_state).
-  std::vector<Node> ops(const char* type, const std::string& name, std::initializer_list<Arg> args, std::size_t results) {
+  std::vector<Node> ops(const char* type, const std::string& name, std::initializer_list<Arg> args,
+                        std::size_t results) {
     std::vector<std::vector<d2c_value_id>> ids;
     ids.reserve(args.size());
     std::vector<d2c_argument> c;

@@ -6,7 +6,9 @@
 
 namespace d2c {
 
-constexpr float bf16_to_float(std::uint16_t h) noexcept { return std::bit_cast<float>(static_cast<std::uint32_t>(h) << 16); }
+constexpr float bf16_to_float(std::uint16_t h) noexcept {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(h) << 16);
+}
 
 constexpr std::uint16_t float_to_bf16(float f) noexcept {
   const auto u = std::bit_cast<std::uint32_t>(f);

@@ -280,7 +280,8 @@ class Runner {
   [[nodiscard]] virtual const std::vector<Signature>& signatures() const = 0;
   [[nodiscard]] virtual std::unique_ptr<RunnerState> make_state() = 0;
   /// Thread-safe with one call per state at a time.
-  virtual void call(const std::string& function, RunnerState* state, std::span<const Buffer> inputs, std::span<const Buffer> outputs) = 0;
+  virtual void call(const std::string& function, RunnerState* state, std::span<const Buffer> inputs,
+                    std::span<const Buffer> outputs) = 0;
 };
 
 }  // namespace d2c

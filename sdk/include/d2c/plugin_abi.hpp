@@ -5,7 +5,9 @@
 
 namespace d2c::abi {
 
-inline d2c_tensor_info to_c(const TensorInfo& t) { return {sizeof(d2c_tensor_info), t.name.c_str(), t.type.c(), t.file}; }
+inline d2c_tensor_info to_c(const TensorInfo& t) {
+  return {sizeof(d2c_tensor_info), t.name.c_str(), t.type.c(), t.file};
+}
 
 /// An object of a plugin behind its C struct: `c.self` points here, `destroy` deletes it.
 template <class CStruct, class Interface>
@@ -130,7 +132,8 @@ inline Object<d2c_adapter_merger, AdapterMerger>* wrap(const d2c_host& h, std::u
 }
 
 inline d2c_layout to_c(const Layout& l) {
-  if (l.planes.size() > D2C_MAX_PLANES) fail(Code::plugin, "a layout has at most " + std::to_string(D2C_MAX_PLANES) + " planes");
+  if (l.planes.size() > D2C_MAX_PLANES)
+    fail(Code::plugin, "a layout has at most " + std::to_string(D2C_MAX_PLANES) + " planes");
   d2c_layout c{};
   c.struct_size = sizeof c;
   c.scheme = l.scheme;
@@ -170,7 +173,9 @@ inline Object<d2c_quantizer, Quantizer>* wrap(const d2c_host& h, std::unique_ptr
     });
   };
   c.observe = [](void* self, void* job, const d2c_tile* tile) {
-    return guard(Self::of(self).host, [&] { static_cast<Job*>(job)->impl->observe({tile->first_row, tile->rows, tile->data}); });
+    return guard(Self::of(self).host, [&] {
+      static_cast<Job*>(job)->impl->observe({tile->first_row, tile->rows, tile->data});
+    });
   };
   c.process = [](void* self, void* job, const d2c_tile* tile, void* const* planes, d2c_tile_stats* stats) {
     return guard(Self::of(self).host, [&] {
@@ -189,7 +194,8 @@ inline Object<d2c_function_emitter, FunctionEmitter>* wrap(const d2c_host& h, st
     auto& o = Self::of(self);
     return guard(o.host, [&] {
       EmitRequest request{r->function, r->source, r->stack, {}, Value::from_c(r->config), Value::from_c(r->settings)};
-      for (std::uint32_t d = 0; d < r->delta_count; ++d) request.deltas.push_back({r->deltas[d].stack, r->deltas[d].sign});
+      for (std::uint32_t d = 0; d < r->delta_count; ++d)
+        request.deltas.push_back({r->deltas[d].stack, r->deltas[d].sign});
       Graph graph(*b);
       o.impl->emit(request, graph);
     });
@@ -216,7 +222,8 @@ inline Object<d2c_package_writer, PackageWriter>* wrap(const d2c_host& h, std::u
     auto& o = Self::of(self);
     return guard(o.host, [&] { o.impl->begin(directory); });
   };
-  c.write = [](void* self, std::size_t weight, std::size_t plane, std::uint64_t offset, const void* data, std::size_t size) {
+  c.write = [](void* self, std::size_t weight, std::size_t plane, std::uint64_t offset, const void* data,
+               std::size_t size) {
     auto& o = Self::of(self);
     return guard(o.host, [&] { o.impl->write(weight, plane, offset, {static_cast<const std::byte*>(data), size}); });
   };
@@ -234,7 +241,8 @@ inline Object<d2c_package_writer, PackageWriter>* wrap(const d2c_host& h, std::u
 inline Object<d2c_package_reader, PackageReader>* wrap(const d2c_host& h, std::unique_ptr<PackageReader> i) {
   struct Reader : Object<d2c_package_reader, PackageReader> {
     ValueExport description;
-    Reader(const d2c_host& h, std::unique_ptr<PackageReader> i) : Object(h, std::move(i)), description(impl->describe()) {}
+    Reader(const d2c_host& h, std::unique_ptr<PackageReader> i)
+        : Object(h, std::move(i)), description(impl->describe()) {}
     static Reader& of(void* self) { return *static_cast<Reader*>(static_cast<Object*>(self)); }
   };
   auto object = std::make_unique<Reader>(h, std::move(i));
@@ -259,12 +267,14 @@ inline Object<d2c_runner, Runner>* wrap(const d2c_host& h, std::unique_ptr<Runne
         for (const Feature& f : from) to.push_back({f.name.c_str(), f.type.c()});
         return to;
       };
-      for (const Signature& s : impl->signatures()) signatures.push_back({features(s.inputs), features(s.states), features(s.outputs)});
+      for (const Signature& s : impl->signatures())
+        signatures.push_back({features(s.inputs), features(s.states), features(s.outputs)});
     }
     static Package& of(void* self) { return *static_cast<Package*>(static_cast<Object*>(self)); }
     static std::vector<Buffer> buffers(const d2c_buffer* from, std::size_t count) {
       std::vector<Buffer> to;
-      for (std::size_t k = 0; k < count; ++k) to.push_back({from[k].name, {static_cast<std::byte*>(from[k].data), from[k].size}});
+      for (std::size_t k = 0; k < count; ++k)
+        to.push_back({from[k].name, {static_cast<std::byte*>(from[k].data), from[k].size}});
       return to;
     }
   };
@@ -276,8 +286,10 @@ inline Object<d2c_runner, Runner>* wrap(const d2c_host& h, std::unique_ptr<Runne
     auto& o = Package::of(self);
     return guard(o.host, [&] {
       const CSignature& s = o.signatures.at(index);
-      *out = {sizeof(d2c_signature), o.impl->signatures()[index].function.c_str(), s.inputs.data(), s.inputs.size(),
-              s.states.data(), s.states.size(), s.outputs.data(), s.outputs.size()};
+      *out = {sizeof(d2c_signature), o.impl->signatures()[index].function.c_str(),
+              s.inputs.data(),       s.inputs.size(),
+              s.states.data(),       s.states.size(),
+              s.outputs.data(),      s.outputs.size()};
     });
   };
   c.make_state = [](void* self, void** state) {
@@ -289,7 +301,8 @@ inline Object<d2c_runner, Runner>* wrap(const d2c_host& h, std::unique_ptr<Runne
               const d2c_buffer* outputs, std::size_t output_count) {
     auto& o = Package::of(self);
     return guard(o.host, [&] {
-      o.impl->call(function, static_cast<RunnerState*>(state), Package::buffers(inputs, input_count), Package::buffers(outputs, output_count));
+      o.impl->call(function, static_cast<RunnerState*>(state), Package::buffers(inputs, input_count),
+                   Package::buffers(outputs, output_count));
     });
   };
   return object.release();
@@ -298,9 +311,13 @@ inline Object<d2c_runner, Runner>* wrap(const d2c_host& h, std::unique_ptr<Runne
 // ------------------------------------------------------------------------------------------------ factories
 
 template <class T>
-concept HasOptions = requires { T::kOptions; };
+concept HasOptions = requires {
+  T::kOptions;
+};
 template <class T>
-concept HasProbe = requires(const char* path) { { T::probe(path) } -> std::convertible_to<int>; };
+concept HasProbe = requires(const char* path) {
+  { T::probe(path) } -> std::convertible_to<int>;
+};
 
 template <class T>
 std::unique_ptr<T> construct(const d2c_host& host, const d2c_value* options) {
@@ -341,7 +358,8 @@ const d2c_factory* factory_of() {
     f.options = option_specs<T>().data();
     f.option_count = option_specs<T>().size();
     f.create = [](const d2c_host* host, const d2c_value* options, void** out) {
-      return guard(Host(*host), [&] { *out = &wrap(*host, std::unique_ptr<Interface>(construct<T>(*host, options)))->c; });
+      return guard(Host(*host),
+                   [&] { *out = &wrap(*host, std::unique_ptr<Interface>(construct<T>(*host, options)))->c; });
     };
     if constexpr (HasProbe<T>) {
       f.probe = [](const char* path) noexcept -> std::int32_t {
@@ -395,7 +413,13 @@ inline constexpr abi::Export runner{D2C_RUNNER, abi::factory_of<T, Runner>};
 }  // namespace d2c
 
 /// Exports the plugin: name (the library's file name), version, one sentence, then what it offers.
-#define D2C_PLUGIN(NAME, VERSION, SUMMARY, ...)                                                             \
-  extern "C" D2C_EXPORT const d2c_plugin_entry d2c_plugin = {                                               \
-      D2C_ABI_MAGIC, D2C_ABI_MAJOR, D2C_ABI_MINOR, sizeof(d2c_plugin_entry), NAME, VERSION, SUMMARY,        \
-      d2c::abi::ExportList<__VA_ARGS__>::kinds, d2c::abi::ExportList<__VA_ARGS__>::factory}
+#define D2C_PLUGIN(NAME, VERSION, SUMMARY, ...)                                                        \
+  extern "C" D2C_EXPORT const d2c_plugin_entry d2c_plugin = {D2C_ABI_MAGIC,                            \
+                                                             D2C_ABI_MAJOR,                            \
+                                                             D2C_ABI_MINOR,                            \
+                                                             sizeof(d2c_plugin_entry),                 \
+                                                             NAME,                                     \
+                                                             VERSION,                                  \
+                                                             SUMMARY,                                  \
+                                                             d2c::abi::ExportList<__VA_ARGS__>::kinds, \
+                                                             d2c::abi::ExportList<__VA_ARGS__>::factory}

@@ -147,13 +147,15 @@ struct TensorType {
   [[nodiscard]] std::string text() const { return std::string(name_of(dtype)) + to_string(shape); }
 
   [[nodiscard]] d2c_type c() const {
-    if (shape.size() > D2C_MAX_RANK) fail_input("rank " + std::to_string(shape.size()) + " exceeds " + std::to_string(D2C_MAX_RANK));
+    if (shape.size() > D2C_MAX_RANK)
+      fail_input("rank " + std::to_string(shape.size()) + " exceeds " + std::to_string(D2C_MAX_RANK));
     d2c_type t{static_cast<d2c_dtype>(dtype), static_cast<std::int32_t>(shape.size()), {}};
     std::copy(shape.begin(), shape.end(), t.dims);
     return t;
   }
   static TensorType from_c(const d2c_type& t) {
-    if (t.rank < 0 || t.rank > D2C_MAX_RANK) fail(Code::plugin, "rank " + std::to_string(t.rank) + " across the plugin boundary");
+    if (t.rank < 0 || t.rank > D2C_MAX_RANK)
+      fail(Code::plugin, "rank " + std::to_string(t.rank) + " across the plugin boundary");
     return {static_cast<DType>(t.dtype), Shape(t.dims, t.dims + t.rank)};
   }
 
@@ -162,6 +164,8 @@ struct TensorType {
 
 /// Rows of a weight (axis 0; 1 for a scalar) and the elements of one row.
 inline std::int64_t rows_of(std::span<const std::int64_t> shape) { return shape.empty() ? 1 : shape[0]; }
-inline std::int64_t columns_of(std::span<const std::int64_t> shape) { return shape.empty() ? 1 : count_of(shape.subspan(1)); }
+inline std::int64_t columns_of(std::span<const std::int64_t> shape) {
+  return shape.empty() ? 1 : count_of(shape.subspan(1));
+}
 
 }  // namespace d2c

@@ -33,8 +33,8 @@ class Value {
   Value(std::nullptr_t) {}
   Value(bool b) : data_(b) {}
   template <class Integer>
-    requires(std::is_integral_v<Integer> && !std::is_same_v<Integer, bool>)
-  Value(Integer i) : data_(static_cast<std::int64_t>(i)) {}
+  requires(std::is_integral_v<Integer> && !std::is_same_v<Integer, bool>) Value(Integer i)
+      : data_(static_cast<std::int64_t>(i)) {}
   Value(double d) : data_(d) {}
   Value(const char* s) : data_(std::string(s)) {}
   Value(std::string s) : data_(std::move(s)) {}
@@ -82,9 +82,13 @@ class Value {
 
   // `find` with a default; a present member of the wrong kind throws.
   [[nodiscard]] bool bool_or(std::string_view key, bool d) const { return optional(key, d, &Value::as_bool); }
-  [[nodiscard]] std::int64_t int_or(std::string_view key, std::int64_t d) const { return optional(key, d, &Value::as_int); }
+  [[nodiscard]] std::int64_t int_or(std::string_view key, std::int64_t d) const {
+    return optional(key, d, &Value::as_int);
+  }
   [[nodiscard]] double real_or(std::string_view key, double d) const { return optional(key, d, &Value::as_real); }
-  [[nodiscard]] std::string text_or(std::string_view key, std::string d) const { return optional(key, std::move(d), &Value::as_text); }
+  [[nodiscard]] std::string text_or(std::string_view key, std::string d) const {
+    return optional(key, std::move(d), &Value::as_text);
+  }
 
   friend bool operator==(const Value&, const Value&) = default;
 
@@ -110,7 +114,8 @@ class Value {
 };
 
 inline const char* Value::kind_name() const noexcept {
-  static constexpr const char* kNames[] = {"nothing", "a boolean", "an integer", "a number", "a string", "a list", "a table"};
+  static constexpr const char* kNames[] = {"nothing",  "a boolean", "an integer", "a number",
+                                           "a string", "a list",    "a table"};
   return kNames[data_.index()];
 }
 

@@ -56,14 +56,17 @@ TEST_F(HostileRecipe, ThatNestsDeeplyIsRefused) {
   EXPECT_THAT(error_of("\n" + repeated("a.", 300000) + "a = 1"), HasSubstr("x.toml:2:66: a key deeper"));
   EXPECT_THAT(error_of(repeated("\"a\" . ", 300000) + "a = 1"), HasSubstr("a key deeper"));
   EXPECT_THAT(error_of("[" + repeated("a.", 300000) + "a]"), HasSubstr("a key deeper"));
-  EXPECT_THAT(error_of("a = " + repeated("[{" + repeated("a.", 30) + "a = ", 15)), testing::Not(HasSubstr("deeper than 32")));
-  EXPECT_THAT(error_of(repeated("a.", 30) + "a = " + repeated("{" + repeated("b.", 30) + "b = ", 3) + "1" + repeated("}", 3)),
-              HasSubstr("nested deeper than 64"));
+  EXPECT_THAT(error_of("a = " + repeated("[{" + repeated("a.", 30) + "a = ", 15)),
+              testing::Not(HasSubstr("deeper than 32")));
+  EXPECT_THAT(
+      error_of(repeated("a.", 30) + "a = " + repeated("{" + repeated("b.", 30) + "b = ", 3) + "1" + repeated("}", 3)),
+      HasSubstr("nested deeper than 64"));
 }
 
 TEST_F(HostileRecipe, WithDotsAndBracketsInStringsIsFine) {
   EXPECT_EQ(error_of("a = \"" + repeated("[.\\\"", 1000) + "\"\nb = '" + repeated("{.", 1000) + "'"), "");
-  EXPECT_EQ(error_of("a = \"\"\"" + repeated("[.\n\"\" ", 100) + "\"\"\"\"\"\nb = '''" + repeated("[.'\n", 100) + "'''"), "");
+  EXPECT_EQ(
+      error_of("a = \"\"\"" + repeated("[.\n\"\" ", 100) + "\"\"\"\"\"\nb = '''" + repeated("[.'\n", 100) + "'''"), "");
   EXPECT_EQ(error_of("# " + repeated("[.", 1000) + "\na = 1"), "");
 }
 
@@ -76,8 +79,7 @@ TEST_F(HostileRecipe, ThatExtendsItselfIsRefused) {
 }
 
 TEST_F(HostileRecipe, WithAnEndlessChainIsRefused) {
-  for (int i = 0; i < 100; ++i)
-    write("r" + std::to_string(i), "extends = 'r" + std::to_string(i + 1) + "'\n");
+  for (int i = 0; i < 100; ++i) write("r" + std::to_string(i), "extends = 'r" + std::to_string(i + 1) + "'\n");
   EXPECT_THAT(error("r0"), HasSubstr("more than 16 recipes extend each other"));
 }
 
@@ -93,8 +95,8 @@ TEST_F(HostileRecipe, WithOddValuesIsRefused) {
 }
 
 TEST_F(HostileRecipe, SectionsOfEveryWrongShapeAreRefused) {
-  for (const char* section : {"model", "adapter", "adapters", "graph", "encoder", "function", "quantize", "quantize.rule",
-                              "target", "output", "verify", "plugin", "schema", "extends"})
+  for (const char* section : {"model", "adapter", "adapters", "graph", "encoder", "function", "quantize",
+                              "quantize.rule", "target", "output", "verify", "plugin", "schema", "extends"})
     for (const char* value : {"1", "\"x\"", "[1]", "[[]]", "{ x = { y = 1 } }", "[{}]", "true"}) {
       const std::string text = std::string(section) + " = " + value + "\n";
       write("r.toml", text);
@@ -104,9 +106,28 @@ TEST_F(HostileRecipe, SectionsOfEveryWrongShapeAreRefused) {
 
 TEST_F(HostileRecipe, OverridesOfEveryWrongShapeAreRefused) {
   write("r.toml", kFunctionText);
-  for (const char* key : {"", ".", "a", "graph", "graph.", ".graph", "graph[0]", "adapter[", "adapter[]", "adapter[x]", "adapter[0",
-                          "adapter[0]]", "adapter[-1].path", "adapter[99999999999999999999].path", "adapter[0][0]",
-                          "adapter.path", "graph.functions.x", "graph.functions[0].x", "schema.x", "\n", "a b", "quantize.rule"})
+  for (const char* key : {"",
+                          ".",
+                          "a",
+                          "graph",
+                          "graph.",
+                          ".graph",
+                          "graph[0]",
+                          "adapter[",
+                          "adapter[]",
+                          "adapter[x]",
+                          "adapter[0",
+                          "adapter[0]]",
+                          "adapter[-1].path",
+                          "adapter[99999999999999999999].path",
+                          "adapter[0][0]",
+                          "adapter.path",
+                          "graph.functions.x",
+                          "graph.functions[0].x",
+                          "schema.x",
+                          "\n",
+                          "a b",
+                          "quantize.rule"})
     EXPECT_NE(error("r.toml", {set(key, "7")}), "") << key;
   EXPECT_NE(error("r.toml", {set(repeated("a.", 100000) + "a", "7")}), "");
 }

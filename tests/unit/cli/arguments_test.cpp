@@ -39,10 +39,13 @@ std::string answer(const std::vector<const char*>& words) {
 }
 
 /// The recipe that the shipped base becomes.
-Recipe recipe_of(const std::vector<const char*>& words) { return load_recipe("configs/base.toml", parsed(words).overrides); }
+Recipe recipe_of(const std::vector<const char*>& words) {
+  return load_recipe("configs/base.toml", parsed(words).overrides);
+}
 
 TEST(Arguments, SayWhatAndHowToConvert) {
-  const Arguments a = parsed({"convert", "mine.toml", "-o", "out.mlpackage", "--force", "-j", "3", "--max-memory", "2G", "--no-resume"});
+  const Arguments a = parsed(
+      {"convert", "mine.toml", "-o", "out.mlpackage", "--force", "-j", "3", "--max-memory", "2G", "--no-resume"});
   EXPECT_EQ(a.command, Command::convert);
   EXPECT_EQ(a.subject, "mine.toml");
   EXPECT_EQ(a.run.output, "out.mlpackage");
@@ -63,7 +66,8 @@ TEST(Arguments, HaveQuietDefaults) {
 TEST(Arguments, TakeADryRunForAPlan) { EXPECT_EQ(parsed({"convert", "tiny", "--dry-run"}).command, Command::plan); }
 
 TEST(Arguments, TakeCommonFlagsOnEitherSideOfTheCommand) {
-  for (const auto& a : {parsed({"-v", "--json", "--plugin-dir", "p", "plan"}), parsed({"plan", "-v", "--json", "--plugin-dir", "p"})}) {
+  for (const auto& a :
+       {parsed({"-v", "--json", "--plugin-dir", "p", "plan"}), parsed({"plan", "-v", "--json", "--plugin-dir", "p"})}) {
     EXPECT_EQ(a.verbose, 1);
     EXPECT_TRUE(a.json);
     EXPECT_THAT(a.plugin_dirs, testing::ElementsAre("p"));
@@ -84,8 +88,9 @@ TEST(Arguments, ReachEveryCommand) {
 }
 
 TEST(Shorthands, AreRecipeKeys) {
-  const Recipe r = recipe_of({"convert", "--model", "synthetic:x", "--seq-len", "128", "--wbits", "6", "--palett-group-size", "32",
-                              "--compute-units", "ALL", "--minimum-deployment-target", "iOS18", "--clean-tmp"});
+  const Recipe r =
+      recipe_of({"convert", "--model", "synthetic:x", "--seq-len", "128", "--wbits", "6", "--palett-group-size", "32",
+                 "--compute-units", "ALL", "--minimum-deployment-target", "iOS18", "--clean-tmp"});
   EXPECT_EQ(r.model.source, "synthetic:x");
   EXPECT_EQ(r.graph.at("context").as_int(), 128);
   EXPECT_EQ(r.quantize.options.at("bits").as_int(), 6);
@@ -98,7 +103,9 @@ TEST(Shorthands, ComeBeforeSetWhereverTheyStand) {
 }
 
 TEST(Shorthands, ListAdaptersInTheOrderTyped) {
-  const auto adapters = recipe_of({"convert", "--adapter", "/one:0.5", "--encoder-adapter", "/three", "--lora-checkpoint", "/two"}).adapters;
+  const auto adapters =
+      recipe_of({"convert", "--adapter", "/one:0.5", "--encoder-adapter", "/three", "--lora-checkpoint", "/two"})
+          .adapters;
   ASSERT_EQ(adapters.size(), 3U);
   EXPECT_EQ(adapters[0].path, "/one");
   EXPECT_EQ(adapters[0].weight, 0.5);
@@ -113,7 +120,8 @@ TEST(Shorthands, QuoteWhateverAPathContains) {
 
 TEST(Shorthands, MixBitsByRole) {
   const auto rules = recipe_of({"convert", "--mixed-precision", "attention=6,mlp=4", "--set",
-                                "quantize.rule=[{ match = 'mlp', bits = 3 }]"}).quantize.rules;
+                                "quantize.rule=[{ match = 'mlp', bits = 3 }]"})
+                         .quantize.rules;
   ASSERT_EQ(rules.size(), 2U);
   EXPECT_EQ(rules[0].match, "attention");
   EXPECT_EQ(rules[0].options.at("bits").as_int(), 6);
@@ -137,7 +145,8 @@ TEST(ParseSize, KnowsTheUsualUnits) {
   EXPECT_EQ(parse_size("512M"), std::uint64_t{512} << 20);
   EXPECT_EQ(parse_size("1.5GiB"), std::uint64_t{3} << 29);
   EXPECT_EQ(parse_size("8kb"), 8192U);
-  for (const char* odd : {"", "G", "-1", "0", "2X", "1e400", "nan", "99999999T", "2 G"}) EXPECT_THROW((void)parse_size(odd), Error) << odd;
+  for (const char* odd : {"", "G", "-1", "0", "2X", "1e400", "nan", "99999999T", "2 G"})
+    EXPECT_THROW((void)parse_size(odd), Error) << odd;
 }
 
 TEST(Mistakes, AreAnsweredWithTheNearestName) {

@@ -62,9 +62,9 @@ TEST_P(TilingTest, RealRowsAddUpToTheWeight) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, TilingTest,
-                         ::testing::Values(Case{16, 64, 4, 16, 16}, Case{128258, 4096, 4, 16, 16}, Case{257, 13, 3, 16, 16},
-                                           Case{5, 7, 1, 2, 8}, Case{300000, 5, 6, 4, 8}, Case{1, 1, 8, 16, 16},
-                                           Case{32, 2000000, 4, 16, 16}));
+                         ::testing::Values(Case{16, 64, 4, 16, 16}, Case{128258, 4096, 4, 16, 16},
+                                           Case{257, 13, 3, 16, 16}, Case{5, 7, 1, 2, 8}, Case{300000, 5, 6, 4, 8},
+                                           Case{1, 1, 8, 16, 16}, Case{32, 2000000, 4, 16, 16}));
 
 TEST(Tiling, AWholePlaneIsWrittenByTheFirstTileAlone) {
   d2c_layout layout = palette(300000, 16, 4, 16, 16);

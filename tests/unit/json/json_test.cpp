@@ -20,12 +20,14 @@ TEST(Json, RefusesAKeyThatStandsTwice) {
 }
 
 TEST(Json, RefusesEndlessNesting) {
-  EXPECT_THAT([] { (void)d2c::json::parse(std::string(100000, '['), "f.json"); }, ThrowsMessage<Error>(HasSubstr("nested deeper")));
+  EXPECT_THAT([] { (void)d2c::json::parse(std::string(100000, '['), "f.json"); },
+              ThrowsMessage<Error>(HasSubstr("nested deeper")));
 }
 
 TEST(Json, RefusesTextHiddenBehindANul) {
   using std::string_view_literals::operator""sv;
-  EXPECT_THAT([] { (void)d2c::json::parse("{}\0{}"sv, "f.json"); }, ThrowsMessage<Error>(HasSubstr("f.json: not valid JSON: holds a NUL")));
+  EXPECT_THAT([] { (void)d2c::json::parse("{}\0{}"sv, "f.json"); },
+              ThrowsMessage<Error>(HasSubstr("f.json: not valid JSON: holds a NUL")));
 }
 
 TEST(Json, NamesTheFileAndPlaceOfASyntaxError) {

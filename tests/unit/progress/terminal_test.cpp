@@ -1,5 +1,5 @@
-#include "host/platform/process.hpp"
 #include "host/platform/terminal.hpp"
+#include "host/platform/process.hpp"
 
 #include <gtest/gtest.h>
 

@@ -54,7 +54,9 @@ class RecipeFolder : public testing::Test {
     return text;
   }
 
-  static Override set(const std::string& key, const std::string& value) { return {key, value, "--set " + key + "=" + value}; }
+  static Override set(const std::string& key, const std::string& value) {
+    return {key, value, "--set " + key + "=" + value};
+  }
 
   std::filesystem::path folder_;
 };

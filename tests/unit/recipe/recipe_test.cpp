@@ -93,7 +93,8 @@ TEST_F(RecipeFile, RefusesWrongTypes) {
   write("table.toml", "graph = 4\n");
   EXPECT_EQ(error("table.toml"), "table.toml:1:1: graph must be a table, not an integer");
   write("array.toml", "[adapter]\npath = \"x\"\n");
-  EXPECT_EQ(error("array.toml"), "array.toml:1:2: adapter must be an array of tables, written [[adapter]], not a table");
+  EXPECT_EQ(error("array.toml"),
+            "array.toml:1:2: adapter must be an array of tables, written [[adapter]], not a table");
   write("item.toml", "[graph]\nfunctions = [\"init\", 3]\n");
   EXPECT_EQ(error("item.toml"), "item.toml:2:22: graph.functions must be a list of strings, and holds an integer");
 }
@@ -122,8 +123,7 @@ TEST_F(RecipeFile, RefusesMissingKeys) {
 
 TEST_F(RecipeFile, RefusesASecondRuleForTheSameWeights) {
   write("r.toml", "[[quantize.rule]]\nmatch = \"mlp\"\n[[quantize.rule]]\nmatch = \"mlp\"\n");
-  EXPECT_EQ(error("r.toml"),
-            "r.toml:3:1: a second [[quantize.rule]] with match 'mlp'; the first stands at r.toml:1:1");
+  EXPECT_EQ(error("r.toml"), "r.toml:3:1: a second [[quantize.rule]] with match 'mlp'; the first stands at r.toml:1:1");
 }
 
 TEST_F(RecipeFile, RefusesAnUnknownRole) {
@@ -239,7 +239,9 @@ TEST_F(RecipeExtends, AnEmptyListRemovesWhatWasInherited) {
 }
 
 TEST_F(RecipeExtends, RulesFollowInheritedOnesAndReplaceTheSameMatch) {
-  write("base.toml", kFunctionText + "[[quantize.rule]]\nmatch = \"mlp\"\nbits = 6\n[[quantize.rule]]\nmatch = \"lm_head\"\nbits = 8\n");
+  write("base.toml",
+        kFunctionText +
+            "[[quantize.rule]]\nmatch = \"mlp\"\nbits = 6\n[[quantize.rule]]\nmatch = \"lm_head\"\nbits = 8\n");
   write("variant.toml", "extends = \"base.toml\"\n[[quantize.rule]]\nmatch = \"mlp\"\nbits = 2\n");
   const auto rules = load("variant.toml").quantize.rules;
   ASSERT_EQ(rules.size(), 2U);
@@ -266,9 +268,9 @@ TEST_F(RecipeExtends, SaysWhatIsMissing) {
 
 TEST_F(RecipeOverride, TakesTomlValuesAndBareWords) {
   write("r.toml", kFunctionText);
-  const Recipe r = load("r.toml", {set("graph.context", "64"), set("graph.kv", "split"), set("graph.precision", "\"fp32\""),
-                                   set("output.path", "/tmp/a b.mlpackage"), set("quantize.flag", "true"),
-                                   set("quantize.list", "[1, 2]")});
+  const Recipe r = load("r.toml", {set("graph.context", "64"), set("graph.kv", "split"),
+                                   set("graph.precision", "\"fp32\""), set("output.path", "/tmp/a b.mlpackage"),
+                                   set("quantize.flag", "true"), set("quantize.list", "[1, 2]")});
   EXPECT_EQ(r.graph.at("context").as_int(), 64);
   EXPECT_EQ(r.graph.at("kv").as_text(), "split");
   EXPECT_EQ(r.graph.at("precision").as_text(), "fp32");
@@ -356,11 +358,13 @@ TEST_F(PluginOptions, AreRefusedWithTheirPlaceAndTheNearestName) {
       return without_folder(e.what());
     }
   };
-  EXPECT_EQ(message("[quantize]\nbitz = 4\n", kSpecs), "r.toml:7:1: unknown key 'bitz' in [quantize]; did you mean 'bits'?");
+  EXPECT_EQ(message("[quantize]\nbitz = 4\n", kSpecs),
+            "r.toml:7:1: unknown key 'bitz' in [quantize]; did you mean 'bits'?");
   EXPECT_EQ(message("[quantize]\npluginn = \"x\"\n", kSpecs),
             "r.toml:7:1: unknown key 'pluginn' in [quantize]; did you mean 'plugin'?");
   EXPECT_EQ(message("[quantize]\nbits = 5\n", kSpecs), "r.toml:7:1: quantize.bits must be one of 2,4,6, not 5");
-  EXPECT_EQ(message("[quantize]\nbits = \"4\"\n", kSpecs), "r.toml:7:1: quantize.bits must be an integer, not a string");
+  EXPECT_EQ(message("[quantize]\nbits = \"4\"\n", kSpecs),
+            "r.toml:7:1: quantize.bits must be an integer, not a string");
   EXPECT_EQ(message("[quantize]\nplugin = \"q\"\n", kRequiredSpecs), "r.toml:6:2: quantize lacks 'name': Name.");
 }
 
@@ -402,7 +406,8 @@ name = "q"
 
 TEST_F(RecipeFile, PublishedRecipeNamesNoFolder) {
   std::filesystem::create_directories(folder_ / "private/weights");
-  write("private/r.toml", kFunctionText + "[model]\nsource = \"./weights\"\n[output]\npath = \"/home/me/x.mlpackage\"\n");
+  write("private/r.toml",
+        kFunctionText + "[model]\nsource = \"./weights\"\n[output]\npath = \"/home/me/x.mlpackage\"\n");
   const Value published = publishable(load("private/r.toml"));
   EXPECT_EQ(published.at("model").at("source").as_text(), "weights");
   EXPECT_EQ(published.at("output").find("path"), nullptr);

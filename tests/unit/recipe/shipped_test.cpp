@@ -58,7 +58,8 @@ constexpr d2c_option_spec kBits{sizeof kBits, "bits", D2C_VALUE_INTEGER, "4", "[
 constexpr d2c_option_spec kGroupSize{sizeof kGroupSize, "group_size", D2C_VALUE_INTEGER, "16", nullptr, "Rows."};
 
 Value strict_schema() {
-  return recipe_schema({{"model", {}}, {"adapters", {}}, {"function", {}}, {"quantize", {&kBits, &kGroupSize}}, {"output", {}}});
+  return recipe_schema(
+      {{"model", {}}, {"adapters", {}}, {"function", {}}, {"quantize", {&kBits, &kGroupSize}}, {"output", {}}});
 }
 
 TEST(ShippedRecipes, Load) {
@@ -81,13 +82,14 @@ TEST(ShippedRecipes, FitTheSchema) {
 }
 
 TEST(ShippedRecipes, TheTinyOneFindsItsModel) {
-  EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(load_recipe("configs/tiny.toml", {}).model.source) / "config.json"));
+  EXPECT_TRUE(std::filesystem::exists(std::filesystem::path(load_recipe("configs/tiny.toml", {}).model.source) /
+                                      "config.json"));
 }
 
 TEST(RecipeSchema, RefusesWhatTheCheckerRefuses) {
   const Value schema = strict_schema();
-  for (const char* text : {"grph = 1", "[graph]\ncontxt = 1", "[graph]\nkv = \"x\"", "[quantize]\nbits = 5", "[[adapter]]\nweight = 1",
-                           "[quantize]\nbits = \"4\"", "[adapter]\n"})
+  for (const char* text : {"grph = 1", "[graph]\ncontxt = 1", "[graph]\nkv = \"x\"", "[quantize]\nbits = 5",
+                           "[[adapter]]\nweight = 1", "[quantize]\nbits = \"4\"", "[adapter]\n"})
     EXPECT_NE(violation(schema, parse_document(text, "x").value(), ""), "") << text;
 }
 
@@ -99,7 +101,8 @@ TEST(RecipeSchema, KeepsBothMeaningsOfASharedOptionName) {
 
 TEST(RecipeReference, StandsInTheDocumentationAsItIs) {
   EXPECT_NE(read("docs/recipe.md").find(recipe_reference()), std::string::npos)
-      << "docs/recipe.md is out of date; put this where its tables are:\n" << recipe_reference();
+      << "docs/recipe.md is out of date; put this where its tables are:\n"
+      << recipe_reference();
 }
 
 }  // namespace
