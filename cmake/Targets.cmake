@@ -18,6 +18,7 @@ function(d2c_bundled_plugin NAME)
   d2c_add_plugin(${NAME} SOURCES plugin.cpp LINK ${NAME}_core d2c_warnings)
   set_target_properties(${NAME} PROPERTIES LIBRARY_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/${D2C_PLUGIN_DIR}")
   install(TARGETS ${NAME} LIBRARY DESTINATION "${D2C_PLUGIN_DIR}" COMPONENT program)
+  add_dependencies(dolphin2coreml ${NAME}) # building the program alone builds what it loads
 endfunction()
 
 # d2c_test(NAME SOURCES ... [LINK ...] [LABELS unit|abi|plugin|golden|hostile|e2e]): a GoogleTest program, one ctest entry.

@@ -144,7 +144,7 @@ CHOICES = {"model_extra_layer": "accepted", "peft_type_missing": "refused"}
 def test_malformed_input(d2c, case):
     entry = INDEX[case]
     data = MALFORMED.parent
-    arguments = ["convert", "--model", data / entry["model"], *SMALL, "-o", "out.mlpackage"]
+    arguments = ["convert", "--model", data / entry["model"], *SMALL, "-o", "out.mlpackage", "--quiet"]
     for adapter in entry["adapters"]:
         arguments += ["--adapter", data / adapter["dir"]]
     if entry["expect"].startswith("accept") and CHOICES.get(case) != "refused" or CHOICES.get(case) == "accepted":
