@@ -304,7 +304,7 @@ FIELD(d2c_buffer, name, 0);
 FIELD(d2c_buffer, data, 8);
 FIELD(d2c_buffer, size, 16);
 
-SIZE(d2c_runner, 64);
+SIZE(d2c_runner, 80);
 FIELD(d2c_runner, struct_size, 0);
 FIELD(d2c_runner, self, 8);
 FIELD(d2c_runner, destroy, 16);
@@ -313,6 +313,8 @@ FIELD(d2c_runner, signature, 32);
 FIELD(d2c_runner, make_state, 40);
 FIELD(d2c_runner, free_state, 48);
 FIELD(d2c_runner, call, 56);
+FIELD(d2c_runner, describe, 64);
+FIELD(d2c_runner, state_buffer, 72);
 
 SIZE(d2c_package_reader, 32);
 FIELD(d2c_package_reader, struct_size, 0);

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -399,6 +400,15 @@ TEST_F(Objects, RunnerKeepsStateBetweenCalls) {
   runner.check(runner->call(runner->self, "count", state, nullptr, 0, &output, 1));
   runner.check(runner->call(runner->self, "count", state, nullptr, 0, &output, 1));
   EXPECT_EQ(value, 2);
+  d2c_buffer counter{};
+  runner.check(runner->state_buffer(runner->self, state, "counter", &counter));
+  ASSERT_EQ(counter.size, sizeof value);
+  EXPECT_EQ(std::memcmp(counter.data, &value, sizeof value), 0);
+  EXPECT_EQ(error_of(runner, runner->state_buffer(runner->self, state, "sum", &counter)),
+            std::make_pair(Code::usage, std::string("all_kinds: no state 'sum'")));
+  const d2c_value* description = nullptr;
+  runner.check(runner->describe(runner->self, &description));
+  EXPECT_EQ(Value::from_c(description).at("state_bytes").as_int(), 4);
   EXPECT_EQ(error_of(runner, runner->call(runner->self, "sum", state, nullptr, 0, &output, 1)),
             std::make_pair(Code::usage, std::string("all_kinds: no function 'sum'")));
   runner->free_state(runner->self, state);

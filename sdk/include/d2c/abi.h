@@ -530,6 +530,11 @@ typedef struct d2c_runner {
   /* [any-thread] with one call per state at a time. `state` may be NULL for a function without states. */
   d2c_code (*call)(void* self, const char* function, void* state, const d2c_buffer* inputs, size_t input_count,
                    const d2c_buffer* outputs, size_t output_count);
+  /* A TABLE valid as long as the runner: "metadata" {key: text}, "weight_bytes" (as stored, mapped), "state_bytes" of one
+   * session, "scratch_bytes" {function: working memory}. */
+  d2c_code (*describe)(void* self, const d2c_value** out);
+  /* The bytes of one named state, in place, valid until free_state(). Not while a call uses the state. */
+  d2c_code (*state_buffer)(void* self, void* state, const char* name, d2c_buffer* out);
 } d2c_runner;
 
 /* ---------------------------------------------------------------- finished packages, read back */

@@ -271,6 +271,8 @@ struct Buffer {
 class RunnerState {
  public:
   virtual ~RunnerState() = default;
+  /// A named state's bytes, in place, valid as long as this object. Error(usage) where there is no such state.
+  [[nodiscard]] virtual Buffer buffer(const std::string& name) = 0;
 };
 
 /// An opened package. Created with option "path".
@@ -282,6 +284,8 @@ class Runner {
   /// Thread-safe with one call per state at a time.
   virtual void call(const std::string& function, RunnerState* state, std::span<const Buffer> inputs,
                     std::span<const Buffer> outputs) = 0;
+  /// See d2c_runner::describe; valid as long as the runner.
+  [[nodiscard]] virtual const Value& describe() const = 0;
 };
 
 }  // namespace d2c

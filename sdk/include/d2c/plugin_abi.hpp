@@ -261,7 +261,8 @@ inline Object<d2c_runner, Runner>* wrap(const d2c_host& h, std::unique_ptr<Runne
   };
   struct Package : Object<d2c_runner, Runner> {
     std::vector<CSignature> signatures;
-    Package(const d2c_host& h, std::unique_ptr<Runner> i) : Object(h, std::move(i)) {
+    ValueExport description;
+    Package(const d2c_host& h, std::unique_ptr<Runner> i) : Object(h, std::move(i)), description(impl->describe()) {
       const auto features = [](const std::vector<Feature>& from) {
         std::vector<d2c_feature> to;
         for (const Feature& f : from) to.push_back({f.name.c_str(), f.type.c()});
@@ -303,6 +304,17 @@ inline Object<d2c_runner, Runner>* wrap(const d2c_host& h, std::unique_ptr<Runne
     return guard(o.host, [&] {
       o.impl->call(function, static_cast<RunnerState*>(state), Package::buffers(inputs, input_count),
                    Package::buffers(outputs, output_count));
+    });
+  };
+  c.describe = [](void* self, const d2c_value** out) {
+    *out = Package::of(self).description.c();
+    return d2c_code{D2C_OK};
+  };
+  c.state_buffer = [](void* self, void* state, const char* name, d2c_buffer* out) {
+    auto& o = Package::of(self);
+    return guard(o.host, [&] {
+      const Buffer buffer = static_cast<RunnerState*>(state)->buffer(name);
+      *out = {name, buffer.data.data(), buffer.data.size()};
     });
   };
   return object.release();
