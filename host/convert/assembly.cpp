@@ -53,8 +53,7 @@ Assembly::Assembly(const Recipe& recipe, PluginRegistry& plugins) : inputs_(open
   resolve_settings(recipe);
   quantization_ = std::make_unique<Quantization>(recipe, plugins);
   table_ = std::make_unique<WeightTable>(sources_of(inputs_), stacks_of(inputs_), *quantization_,
-                                         precision_ == "fp32" ? DType::f32 : DType::f16,
-                                         recipe.combine.tied == "shared" ? TiedPolicy::shared : TiedPolicy::untie);
+                                         precision_ == "fp32" ? DType::f32 : DType::f16, inputs_.tied);
   use(inputs_.model->plugin());
   for (const AdapterStack* stack : {inputs_.chat.get(), inputs_.encoder.get()})
     if (stack != nullptr) use(stack->merger().plugin());

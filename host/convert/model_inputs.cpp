@@ -27,6 +27,24 @@ std::unique_ptr<Source> open_source(const Recipe& recipe, PluginRegistry& plugin
   return std::make_unique<Source>(plugins.create<d2c_weight_source>(plugin, checked));
 }
 
+TiedPolicy tied_policy(const Recipe& recipe) {
+  return recipe.combine.tied == "shared" ? TiedPolicy::shared : TiedPolicy::untie;
+}
+
+/// A refused adapter may be one of a head that the recipe's own policy denies the model: then the message says so.
+std::unique_ptr<AdapterStack> bind_stack(const Recipe& recipe, const std::string& name,
+                                         Handle<d2c_adapter_merger> merger, const Source& base) {
+  const TiedPolicy tied = tied_policy(recipe);
+  try {
+    return std::make_unique<AdapterStack>(name, std::move(merger), base, tied);
+  } catch (const Error& e) {
+    if (tied == TiedPolicy::untie || !base.tied()) throw;
+    throw Error(e.code(), std::string(e.what()) + "; adapters.tied = \"shared\" (" +
+                              recipe.origin_of("adapters.tied").text + ") makes " + kHead + " one with " + kEmbedding +
+                              ": set it to \"untie\" to apply an adapter of the head");
+  }
+}
+
 std::unique_ptr<AdapterStack> open_stack(const Recipe& recipe, PluginRegistry& plugins, const std::string& name,
                                          const Source& base) {
   std::string plugin_name = recipe.combine.plugin;
@@ -44,7 +62,7 @@ std::unique_ptr<AdapterStack> open_stack(const Recipe& recipe, PluginRegistry& p
   Value options = check_options(recipe, "adapters", recipe.combine.options, plugin->options(D2C_ADAPTER_MERGER));
   options.set("adapters", std::move(adapters));
   options.set("combination", recipe.combine.combination);
-  return std::make_unique<AdapterStack>(name, plugins.create<d2c_adapter_merger>(plugin, options), base);
+  return bind_stack(recipe, name, plugins.create<d2c_adapter_merger>(plugin, options), base);
 }
 
 EncoderWeights choose_encoder_weights(const Recipe& recipe, const ModelInputs& inputs) {
@@ -77,6 +95,7 @@ EncoderWeights choose_encoder_weights(const Recipe& recipe, const ModelInputs& i
 
 ModelInputs open_inputs(const Recipe& recipe, PluginRegistry& plugins) {
   ModelInputs inputs;
+  inputs.tied = tied_policy(recipe);
   inputs.model = open_source(recipe, plugins, "model", recipe.model.source, recipe.model.plugin, recipe.model.options);
   const bool encodes = std::any_of(recipe.functions.begin(), recipe.functions.end(),
                                    [](const FunctionSection& f) { return f.stack == "encoder"; });

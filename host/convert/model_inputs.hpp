@@ -26,6 +26,7 @@ struct ModelInputs {
   std::unique_ptr<AdapterStack> chat;     ///< null without chat adapters
   std::unique_ptr<AdapterStack> encoder;  ///< null without encoder adapters
   EncoderWeights encoder_weights = EncoderWeights::shared;
+  TiedPolicy tied = TiedPolicy::untie;
 
   [[nodiscard]] const Source& encoder_base() const { return encoder_model ? *encoder_model : *model; }
 };

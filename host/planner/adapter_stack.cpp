@@ -18,17 +18,18 @@ void MergeTask::process(std::int64_t first_row, std::int64_t rows, float* weight
   merger_.check(merger_->process(merger_->self, job_, first_row, rows, weights));
 }
 
-AdapterStack::AdapterStack(std::string name, Handle<d2c_adapter_merger> merger, const Source& base)
+AdapterStack::AdapterStack(std::string name, Handle<d2c_adapter_merger> merger, const Source& base, TiedPolicy tied)
     : name_(std::move(name)), merger_(std::move(merger)) {
   std::vector<d2c_tensor_info> tensors;
   for (const TensorInfo& t : base.tensors()) tensors.push_back(abi::to_c(t));
-  if (base.tied()) {
+  const bool own_head = base.tied() && tied == TiedPolicy::untie;
+  if (own_head) {
     d2c_tensor_info head = tensors[*base.find(kEmbedding)];
     head.name = kHead;
     tensors.push_back(head);
   }
   const ValueExport config(base.config());
-  const d2c_base_model model{sizeof model, config.c(), tensors.data(), tensors.size(), base.tied()};
+  const d2c_base_model model{sizeof model, config.c(), tensors.data(), tensors.size(), own_head};
   merger_.check(merger_->bind(merger_->self, &model));
   for (std::size_t i = 0; i < merger_->target_count(merger_->self); ++i) {
     d2c_adapter_target target{};

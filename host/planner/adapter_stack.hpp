@@ -10,6 +10,9 @@
 
 namespace d2c::host {
 
+/// What an adapter of a tied embedding or head changes: that one alone, or both as the one tensor they are.
+enum class TiedPolicy { untie, shared };
+
 /// The merge of one tensor by a stack.
 class MergeTask {
  public:
@@ -29,8 +32,9 @@ class MergeTask {
 
 class AdapterStack {
  public:
-  /// Binds the merger to `base`; adapters that do not fit are Error(input).
-  AdapterStack(std::string name, Handle<d2c_adapter_merger> merger, const Source& base);
+  /// Binds the merger to `base`; adapters that do not fit are Error(input). With TiedPolicy::shared a tied head is no
+  /// tensor of its own, so that an adapter of the head is one that does not fit.
+  AdapterStack(std::string name, Handle<d2c_adapter_merger> merger, const Source& base, TiedPolicy tied);
 
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   /// Null where the stack leaves the tensor alone.

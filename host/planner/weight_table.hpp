@@ -40,8 +40,6 @@ struct PlannedWeight {
   [[nodiscard]] std::uint64_t bytes() const;
 };
 
-enum class TiedPolicy { untie, shared };
-
 class WeightTable final : public WeightCatalogue {
  public:
   struct NamedSource {

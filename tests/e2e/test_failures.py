@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from conftest import MALFORMED, MODELS, SMALL, settings, tree
+from conftest import MALFORMED, MODELS, ROOT, SMALL, settings, tree
 
 CONVERT = ["convert", "--model", MODELS / "gqa_bf16", *SMALL]
 USAGE, INPUT, RESOURCE, PLUGIN = 2, 3, 5, 6
@@ -135,6 +135,17 @@ def test_an_adapter_that_matches_nothing_is_an_input_error(d2c):
     assert leftovers(d2c) == []
 
 
+@pytest.mark.parametrize("adapter", ["lm_head_lora_tied", "modules_to_save_tied_head"])
+def test_an_adapter_of_a_head_that_the_recipe_shares_is_refused_with_the_key_to_change(d2c, adapter):
+    data = ROOT / "tests/data/lora_unsloth"
+    arguments = ["convert", "--model", data / "models/base_tied_fp16", "--adapter", data / "adapters" / adapter, *SMALL,
+                 "-o", "out.mlpackage"]
+    message = d2c.refused(INPUT, *arguments, *settings(adapters__tied="shared"))
+    assert "lm_head" in message and "adapters.tied" in message and "untie" in message, message
+    assert leftovers(d2c) == []
+    d2c.ok(*arguments)
+
+
 INDEX = json.loads((MALFORMED / "index.json").read_text())
 # Where the index leaves a choice, what this program does: "accepted" means converted, perhaps with a warning.
 CHOICES = {"model_extra_layer": "accepted", "peft_type_missing": "refused"}
@@ -144,7 +155,7 @@ CHOICES = {"model_extra_layer": "accepted", "peft_type_missing": "refused"}
 def test_malformed_input(d2c, case):
     entry = INDEX[case]
     data = MALFORMED.parent
-    arguments = ["convert", "--model", data / entry["model"], *SMALL, "-o", "out.mlpackage", "--quiet"]
+    arguments = ["convert", "--model", data / entry["model"], *SMALL, "-o", "out.mlpackage"]
     for adapter in entry["adapters"]:
         arguments += ["--adapter", data / adapter["dir"]]
     if entry["expect"].startswith("accept") and CHOICES.get(case) != "refused" or CHOICES.get(case) == "accepted":
