@@ -47,8 +47,10 @@ constexpr std::uint64_t kPackageOverhead = std::uint64_t{64} << 20;
 struct Conversion::Impl {
   Recipe recipe;
   Assembly assembly;
+  Value description;
 
-  Impl(const Recipe& r, PluginRegistry& plugins) : recipe(r), assembly(recipe, plugins) {}
+  Impl(const Recipe& r, PluginRegistry& plugins)
+      : recipe(r), assembly(recipe, plugins), description(describe(recipe, assembly)) {}
 
   [[nodiscard]] MemoryPlan memory(const RunOptions& options) const {
     return plan_memory(assembly.weights(), worker_count(options), options.max_memory, resident_memory());
@@ -60,15 +62,15 @@ struct Conversion::Impl {
 
 /// Hands the writer everything but the weights.
 void Conversion::Impl::finish(const Provenance& provenance) const {
-  const auto metadata = package_metadata(recipe, assembly);
+  const auto metadata = package_metadata(assembly.program(), description);
   std::vector<d2c_entry> entries;
   for (const auto& [key, value] : metadata) entries.push_back({key.c_str(), value.c_str()});
   const std::vector<Asset> files = provenance.attachments();
   std::vector<d2c_attachment> attachments;
   for (const Asset& file : files) attachments.push_back({file.name.c_str(), file.data.data(), file.data.size()});
-  const std::string description = recipe.name + " converted by dolphin2coreml";
-  const d2c_package_info info{sizeof info,       description.c_str(), "dolphin2coreml", "",
-                              D2C_SDK_VERSION,   entries.data(),      entries.size(),   attachments.data(),
+  const std::string summary = recipe.name + " converted by dolphin2coreml";
+  const d2c_package_info info{sizeof info,       summary.c_str(), "dolphin2coreml", "",
+                              D2C_SDK_VERSION,   entries.data(),  entries.size(),   attachments.data(),
                               attachments.size()};
   const auto& writer = assembly.writer();
   writer.check(writer->finish(writer->self, &info));
@@ -79,7 +81,7 @@ Conversion::Conversion(const Recipe& recipe, PluginRegistry& plugins)
 Conversion::~Conversion() = default;
 
 Value Conversion::plan(const RunOptions& options) const {
-  Value report = describe(impl_->recipe, impl_->assembly);
+  Value report = impl_->description;
   report.set("memory", memory_value(impl_->memory(options)));
   report.set("disk_bytes", impl_->assembly.weight_bytes() + kPackageOverhead);
   report.set("bytes_read", bytes_read());
@@ -166,7 +168,7 @@ Value Conversion::run(const RunOptions& options, Progress& progress) {
   workspace.publish();
 
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  Value report = describe(impl_->recipe, assembly);
+  Value report = impl_->description;
   add_results(report, assembly, results);
   report.set("package", std::filesystem::absolute(output).lexically_normal().string());
   report.set("seconds", seconds);

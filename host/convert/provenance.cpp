@@ -57,7 +57,7 @@ Value Provenance::statement() const {
     Value v = Value::table();
     v.set("name", p->name());
     v.set("version", p->entry().version);
-    v.set("sha256", sha256_of_file(p->path().string()));
+    v.set("sha256", p->sha256());
     plugins.push_back(std::move(v));
   }
   Value statement = Value::table();

@@ -7,12 +7,6 @@
 namespace d2c::host {
 namespace {
 
-Value shape_value(const Shape& shape) {
-  Value list = Value::list();
-  for (const std::int64_t d : shape) list.push_back(d);
-  return list;
-}
-
 Value feature(const GraphNode& node) {
   Value v = Value::table();
   v.set("name", node.name);
@@ -42,7 +36,7 @@ Value describe_weight(const PlannedWeight& w) {
   v.set("name", w.name);
   v.set("tensor", w.tensor);
   v.set("role", w.role);
-  v.set("shape", shape_value(w.shape));
+  v.set("shape", Value::List(w.shape.begin(), w.shape.end()));
   v.set("padded_rows", w.layout.padded_rows - w.rows());
   v.set("scheme", w.layout.label);
   v.set("bits", w.layout.bits);
@@ -82,14 +76,8 @@ Value describe_roles(const Assembly& assembly) {
   return roles;
 }
 
-Value text_list(const std::vector<std::string>& texts) {
-  Value list = Value::list();
-  for (const std::string& t : texts) list.push_back(t);
-  return list;
-}
-
-std::vector<std::string> adapter_summaries(const Assembly& assembly) {
-  std::vector<std::string> summaries;
+Value adapter_summaries(const Assembly& assembly) {
+  Value summaries = Value::list();
   for (const AdapterStack* stack : {assembly.inputs().chat.get(), assembly.inputs().encoder.get()})
     if (stack != nullptr) summaries.push_back(stack->name() + ": " + stack->summary());
   return summaries;
@@ -132,8 +120,8 @@ Value describe(const Recipe& recipe, const Assembly& assembly) {
   report.set("elements", elements);
   report.set("bits_per_weight", bits_per_weight(bytes, elements));
   report.set("encoder_weights", name_of(assembly.inputs().encoder_weights));
-  report.set("adapters", text_list(adapter_summaries(assembly)));
-  report.set("notes", text_list(assembly.notes()));
+  report.set("adapters", adapter_summaries(assembly));
+  report.set("notes", Value::List(assembly.notes().begin(), assembly.notes().end()));
   report.set("weights", std::move(weights));
   return report;
 }
@@ -168,8 +156,8 @@ void add_results(Value& report, const Assembly& assembly, std::span<const Weight
   report.set("rounding", rounding_value(rounding));
 }
 
-std::map<std::string, std::string> package_metadata(const Recipe& recipe, const Assembly& assembly) {
-  std::map<std::string, std::string> metadata = assembly.program().metadata();
+std::map<std::string, std::string> package_metadata(const Program& program, const Value& description) {
+  std::map<std::string, std::string> metadata = program.metadata();
   const auto set = [&](const char* key, Value value) {
     Value versioned = Value::table();
     versioned.set("version", 1);
@@ -179,14 +167,14 @@ std::map<std::string, std::string> package_metadata(const Recipe& recipe, const 
   Value tool = Value::table();
   tool.set("name", "dolphin2coreml");
   tool.set("release", D2C_SDK_VERSION);
-  tool.set("recipe", recipe.name);
+  tool.set("recipe", description.at("recipe"));
   set("d2c.tool", std::move(tool));
   Value quantization = Value::table();
-  quantization.set("roles", describe_roles(assembly));
+  quantization.set("roles", description.at("roles"));
   set("d2c.quantization", std::move(quantization));
   Value adapters = Value::table();
-  adapters.set("stacks", text_list(adapter_summaries(assembly)));
-  adapters.set("encoder_weights", name_of(assembly.inputs().encoder_weights));
+  adapters.set("stacks", description.at("adapters"));
+  adapters.set("encoder_weights", description.at("encoder_weights"));
   set("d2c.adapters", std::move(adapters));
   return metadata;
 }

@@ -16,7 +16,8 @@ namespace d2c::host {
 /// Adds to "weights" what happened to each, and "rounding" and "quantization" totals.
 void add_results(Value& report, const Assembly& assembly, std::span<const WeightResult> results);
 
-/// "d2c.*" metadata of the package beyond what emitters set: tool, recipe, quantization by role, adapters.
-[[nodiscard]] std::map<std::string, std::string> package_metadata(const Recipe& recipe, const Assembly& assembly);
+/// "d2c.*" metadata of the package: what the program's emitters set, and of its description the tool, the recipe, the
+/// quantization by role and the adapters.
+[[nodiscard]] std::map<std::string, std::string> package_metadata(const Program& program, const Value& description);
 
 }  // namespace d2c::host

@@ -4,54 +4,32 @@
 #include "libs/digest/sha256.hpp"
 #include "libs/json/json.hpp"
 
-#include <map>
-
 namespace d2c::host {
 namespace {
 
-/// Digests of plugin libraries, each computed once.
-class PluginDigests {
- public:
-  const std::string& of(const Plugin& plugin) {
-    std::string& digest = digests_[plugin.path().string()];
-    if (digest.empty()) digest = sha256_of_file(plugin.path().string());
-    return digest;
-  }
-
- private:
-  std::map<std::string, std::string> digests_;
-};
-
-Value strings(const std::vector<std::string>& texts) {
-  Value list = Value::list();
-  for (const std::string& t : texts) list.push_back(t);
-  return list;
-}
-
-Value source_identity(const PlannedWeight& weight, PluginDigests& plugins) {
+Value source_identity(const PlannedWeight& weight) {
   const TensorInfo& tensor = weight.source->tensors()[weight.source_tensor];
   const std::vector<std::string> files = weight.source->files();
-  std::vector<std::string> identity{plugins.of(weight.source->plugin()), tensor.name, tensor.type.text()};
+  Value::List identity{weight.source->plugin().sha256(), tensor.name, tensor.type.text()};
   if (tensor.file < files.size()) identity.push_back(files[tensor.file] + " " + file_identity(files[tensor.file]));
-  return strings(identity);
+  return identity;
 }
 
-Value stack_identity(const AdapterStack& stack, const Recipe& recipe, PluginDigests& plugins) {
-  std::vector<std::string> identity{plugins.of(stack.merger().plugin()), recipe.combine.combination,
-                                    recipe.combine.tied, json::dump(recipe.combine.options), stack.summary()};
+Value stack_identity(const AdapterStack& stack, const Recipe& recipe) {
+  Value::List identity{stack.merger().plugin().sha256(), recipe.combine.combination, recipe.combine.tied,
+                       json::dump(recipe.combine.options), stack.summary()};
   for (const std::string& file : stack.files()) identity.push_back(file + " " + file_identity(file));
   for (const AdapterSection& adapter : recipe.adapters)
     if (adapter.stack == stack.name()) identity.push_back(json::dump(Value(adapter.weight)));
-  return strings(identity);
+  return identity;
 }
 
 /// How and where the weight is stored.
-Value storage_identity(const PlannedWeight& weight, std::size_t index, const Assembly& assembly,
-                       PluginDigests& plugins) {
+Value storage_identity(const PlannedWeight& weight, std::size_t index, const Assembly& assembly) {
   Value v = Value::list();
   v.push_back(weight.layout.label);
   if (!weight.dense()) {
-    v.push_back(plugins.of(weight.quantizer->quantizer.plugin()));
+    v.push_back(weight.quantizer->quantizer.plugin().sha256());
     v.push_back(weight.quantizer->options);
   }
   const auto& writer = assembly.writer();
@@ -67,16 +45,15 @@ Value storage_identity(const PlannedWeight& weight, std::size_t index, const Ass
 }  // namespace
 
 std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& assembly) {
-  PluginDigests plugins;
   std::vector<std::string> digests;
   for (std::size_t i = 0; i < assembly.weights().size(); ++i) {
     const PlannedWeight& w = *assembly.weights()[i];
     Value identity = Value::table();
     identity.set("key", w.key);
-    identity.set("storage", storage_identity(w, i, assembly, plugins));
-    if (w.source != nullptr) identity.set("source", source_identity(w, plugins));
+    identity.set("storage", storage_identity(w, i, assembly));
+    if (w.source != nullptr) identity.set("source", source_identity(w));
     if (w.source != nullptr) identity.set("model", Value(Value::List{recipe.model.source, recipe.model.options}));
-    if (w.merged != nullptr) identity.set("stack", stack_identity(*w.merged, recipe, plugins));
+    if (w.merged != nullptr) identity.set("stack", stack_identity(*w.merged, recipe));
     digests.push_back(sha256_of(json::dump(identity)));
   }
   return digests;

@@ -2,6 +2,7 @@
 #include "host/loader/plugin_registry.hpp"
 #include "host/log/log.hpp"
 #include "host/stop/stop.hpp"
+#include "libs/digest/sha256.hpp"
 
 #include <algorithm>
 
@@ -78,6 +79,11 @@ Plugin::Plugin(const std::filesystem::path& path) : path_(path) {
 }
 
 Plugin::~Plugin() = default;
+
+const std::string& Plugin::sha256() const {
+  if (sha256_.empty()) sha256_ = sha256_of_file(path_.string());
+  return sha256_;
+}
 
 std::vector<std::string> Plugin::kinds() const {
   std::vector<std::string> kinds;

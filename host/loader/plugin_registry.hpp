@@ -29,6 +29,8 @@ class Plugin {
   [[nodiscard]] const d2c_plugin_entry& entry() const noexcept { return *entry_; }
   [[nodiscard]] std::string name() const { return entry_->name; }
   [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
+  /// Digest of the library file, computed when first asked for; one thread at a time may ask.
+  [[nodiscard]] const std::string& sha256() const;
   [[nodiscard]] std::vector<std::string> kinds() const;
   /// Null where the plugin does not offer that kind.
   [[nodiscard]] const d2c_factory* factory(const std::string& kind) const;
@@ -40,6 +42,7 @@ class Plugin {
  private:
   struct Library;
   std::filesystem::path path_;
+  mutable std::string sha256_;
   std::unique_ptr<Library> library_;
   const d2c_plugin_entry* entry_ = nullptr;
   d2c_host host_{};
