@@ -95,6 +95,18 @@ TEST(LlamaDecoder, SplitsTheCacheIntoTwoStatesWhenAsked) {
               ElementsAre("k_cache fp16[3,2,32,16]", "v_cache fp16[3,2,32,16]"));
 }
 
+TEST(LlamaDecoder, AnFp32GraphCachesWhatFp16LeavesOverInRowsOfItsOwn) {
+  FakeWeights weights;
+  host::Program program, other;
+  const Value packed = test::settings(R"({"context": 32, "prefill": 8, "precision": "fp32"})");
+  const auto decode = emit("decode", test::config("gqa_bf16"), packed, weights, program);
+  EXPECT_THAT(test::features(decode, D2C_NODE_STATE), ElementsAre("kv_cache fp16[12,2,32,16]"));
+  EXPECT_EQ(test::op_counts(decode)["slice_update"], 2 * 2 * 3);
+  const Value split = test::settings(R"({"context": 32, "prefill": 8, "precision": "fp32", "kv": "split"})");
+  EXPECT_THAT(test::features(emit("init", test::config("gqa_bf16"), split, weights, other), D2C_NODE_STATE),
+              ElementsAre("k_cache fp16[6,2,32,16]", "v_cache fp16[6,2,32,16]"));
+}
+
 TEST(LlamaDecoder, SlicesPaddedRowsOffEveryLinear) {
   FakeWeights weights;
   weights.pad = 48;  // divides none of the sizes below
