@@ -1,0 +1,170 @@
+// softmax(q * k^T * scale + mask) * v in one step, keys and values read from where they lie.
+#include "libs/kernels/thread_pool.hpp"
+#include "libs/mil_cpu/ops.hpp"
+#include "libs/mil_cpu/stored.hpp"
+#include "libs/numeric/convert.hpp"
+
+#include <Eigen/Core>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace d2c::mil_cpu {
+namespace {
+
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using Map = Eigen::Map<Matrix>;
+using ConstMap = Eigen::Map<const Matrix>;
+
+/// What a masked key adds to its score. A key this far below another one weighs exactly nothing in fp32, so such keys are
+/// left out where a query sees any other.
+constexpr float kHidden = -9e3F;
+
+/// Keys or values: numbers in the arena, or halves in a state.
+struct Cached {
+  std::shared_ptr<const Place> place;
+  std::optional<StateRegion> region;
+  DType dtype = DType::f32;
+
+  /// Rows [first, first + count) of `columns` numbers of one head, widened into `scratch` if need be.
+  const float* rows(const Frame& f, std::int64_t first, std::int64_t count, std::int64_t columns, float* scratch) const {
+    if (!region) return place->reals(f) + first * columns;
+    const std::byte* from = f.states[region->state].data + bytes_of(dtype, region->offset + first * columns);
+    numeric::to_float(dtype, from, static_cast<std::size_t>(count * columns), scratch);
+    return scratch;
+  }
+};
+
+struct Attention {
+  std::int64_t queries = 0, keys = 0, width = 0, value_width = 0;
+  std::vector<std::int64_t> cache_of;  ///< by batch of the queries: which batch of keys and values
+  std::shared_ptr<const Place> q, mask, scratch, out;
+  std::int64_t mask_rows = 0;
+  float scale = 1;
+  Cached k, v;
+
+  [[nodiscard]] std::int64_t scratch_numbers() const {
+    return keys * (width + value_width) + queries * keys;
+  }
+
+  /// First and one past the last key that any query sees; all of them where a query sees none.
+  [[nodiscard]] std::pair<std::int64_t, std::int64_t> visible(const Frame& f) const {
+    if (mask == nullptr) return {0, keys};
+    std::int64_t first = keys, last = 0;
+    for (std::int64_t r = 0; r < mask_rows; ++r) {
+      const float* row = mask->reals(f) + r * keys;
+      std::int64_t low = 0, high = keys;
+      while (low < high && row[low] <= kHidden) ++low;
+      while (high > low && row[high - 1] <= kHidden) --high;
+      if (low == high) return {0, keys};
+      first = std::min(first, low);
+      last = std::max(last, high);
+    }
+    return {first, last};
+  }
+
+  void run(Frame& f) const {
+    const auto [first, last] = visible(f);
+    f.pool->run(static_cast<std::int64_t>(cache_of.size()), [&, first = first, last = last](std::int64_t b, unsigned w) {
+      head(f, b, first, last - first, reinterpret_cast<float*>(f.arena + scratch->offset) + w * scratch_numbers());
+    });
+  }
+
+  void head(Frame& f, std::int64_t b, std::int64_t first, std::int64_t count, float* memory) const {
+    const std::int64_t at = cache_of[static_cast<std::size_t>(b)] * keys + first;
+    float* scores = memory + keys * (width + value_width);
+    Map weights(scores, queries, count);
+    weights.noalias() = ConstMap(q->reals(f) + b * queries * width, queries, width) *
+                        ConstMap(k.rows(f, at, count, width, memory), count, width).transpose();
+    for (std::int64_t i = 0; i < queries; ++i) soften(f, i, first, count, scores + i * count);
+    Map(out->reals_out(f) + b * queries * value_width, queries, value_width).noalias() =
+        weights * ConstMap(v.rows(f, at, count, value_width, memory + keys * width), count, value_width);
+  }
+
+  void soften(const Frame& f, std::int64_t query, std::int64_t first, std::int64_t count, float* scores) const {
+    const float* bias =
+        mask == nullptr ? nullptr : mask->reals(f) + (mask_rows == 1 ? 0 : query * keys) + first;
+    float top = -std::numeric_limits<float>::infinity();
+    for (std::int64_t i = 0; i < count; ++i) {
+      scores[i] = scores[i] * scale + (bias == nullptr ? 0 : bias[i]);
+      top = std::max(top, scores[i]);
+    }
+    double sum = 0;
+    for (std::int64_t i = 0; i < count; ++i) sum += scores[i] = std::exp(scores[i] - top);
+    const auto inverse = static_cast<float>(1 / sum);
+    for (std::int64_t i = 0; i < count; ++i) scores[i] *= inverse;
+  }
+};
+
+Cached cached(Op& op, ValueId id) {
+  const Tensor& t = op.compiler().tensor(id);
+  if (t.region) return {nullptr, t.region, op.compiler().state_dtype(*t.region)};
+  return {op.compiler().numbers(id), std::nullopt, DType::f32};
+}
+
+void add(Op& op, Attention a, ValueId q, ValueId k, ValueId v) {
+  const Shape &qs = op.compiler().tensor(q).type.shape, &ks = op.compiler().tensor(k).type.shape,
+              &vs = op.compiler().tensor(v).type.shape;
+  const std::size_t rank = qs.size();
+  a.queries = qs[rank - 2], a.width = qs[rank - 1], a.keys = ks[rank - 2], a.value_width = vs[rank - 1];
+  const Shape batch(qs.begin(), qs.end() - 2), own(ks.begin(), ks.end() - 2), strides = broadcast_strides(own, batch);
+  Shape index(batch.size(), 0);
+  for (std::int64_t i = 0, n = count_of(batch); i < n; ++i) {
+    std::int64_t at = 0;
+    for (std::size_t x = 0; x < batch.size(); ++x) at += index[x] * strides[x];
+    a.cache_of.push_back(at);
+    for (std::size_t x = batch.size(); x-- > 0;) {
+      if (++index[x] < batch[x]) break;
+      index[x] = 0;
+    }
+  }
+  a.q = op.compiler().numbers(q);
+  a.k = cached(op, k);
+  a.v = cached(op, v);
+  a.scratch = op.compiler().scratch(op.compiler().options().threads * static_cast<std::size_t>(a.scratch_numbers()) * sizeof(float));
+  Shape shape = qs;
+  shape.back() = a.value_width;
+  const ValueId id = op.result({op.compiler().tensor(q).type.dtype, shape});
+  a.out = op.compiler().make(id);
+  op.compiler().add([a = std::move(a)](Frame& f) { a.run(f); });
+  op.compiler().round_result(id);
+}
+
+}  // namespace
+
+void add_attention(Op& op, const AttentionPattern& p) {
+  Attention a;
+  if (p.mask) {
+    const TensorType& mask = op.compiler().tensor(*p.mask).type;
+    a.mask = op.compiler().numbers(*p.mask);
+    a.mask_rows = mask.shape[mask.shape.size() - 2];
+  }
+  if (p.scale) a.scale = reals(*op.compiler().tensor(*p.scale).stored)[0];
+  add(op, std::move(a), p.queries, p.keys, p.values);
+}
+
+void add_scaled_dot_product_attention(Op& op) {
+  op.only({"query", "key", "value", "attn_mask"});
+  op.need_results(1);
+  const TensorType &q = op.type("query"), &k = op.type("key"), &v = op.type("value");
+  const std::size_t rank = q.shape.size();
+  bool fits = is_real(q.dtype) && q.dtype == k.dtype && q.dtype == v.dtype && rank >= 3 && k.shape.size() == rank &&
+              v.shape.size() == rank && q.shape[rank - 1] == k.shape[rank - 1] && k.shape[rank - 2] == v.shape[rank - 2];
+  for (std::size_t a = 0; fits && a + 2 < rank; ++a) fits = q.shape[a] == k.shape[a] && q.shape[a] == v.shape[a];
+  if (!fits) op.fail("does not attend with " + q.text() + " to " + k.text() + " and " + v.text());
+  Attention a;
+  a.scale = static_cast<float>(1 / std::sqrt(static_cast<double>(q.shape[rank - 1])));
+  if (op.has("attn_mask")) {
+    const TensorType& mask = op.type("attn_mask");
+    const std::size_t m = mask.shape.size();
+    a.mask_rows = m >= 2 ? mask.shape[m - 2] : 1;
+    if (!is_real(mask.dtype) || m < 1 || mask.shape[m - 1] != k.shape[rank - 2] ||
+        (a.mask_rows != 1 && a.mask_rows != q.shape[rank - 2]) || mask.count() != a.mask_rows * mask.shape[m - 1])
+      op.fail("a mask " + mask.text() + " is not supported");
+    a.mask = op.numbers("attn_mask");
+  }
+  add(op, std::move(a), op.id("query"), op.id("key"), op.id("value"));
+}
+
+}  // namespace d2c::mil_cpu

@@ -1,0 +1,108 @@
+// Matrix products.
+#include "libs/mil_cpu/linear.hpp"
+#include "libs/mil_cpu/ops.hpp"
+
+#include <Eigen/Core>
+
+#include <algorithm>
+
+namespace d2c::mil_cpu {
+namespace {
+
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using ConstMap = Eigen::Map<const Matrix>;
+
+void add_linear(Op& op) {
+  op.only({"x", "weight", "bias"});
+  op.need_results(1);
+  op.need_real("x");
+  op.need_real("weight");
+  const TensorType &x = op.type("x"), &weight = op.type("weight");
+  if (x.shape.empty() || weight.shape.size() != 2 || x.shape.back() != weight.shape[1] ||
+      op.tensor("weight").stored == nullptr)
+    op.fail("a weight " + weight.text() + " does not serve x " + x.text());
+  std::shared_ptr<const Place> bias;
+  if (op.has("bias")) {
+    if (op.type("bias").shape != Shape{weight.shape[0]} || !is_real(op.type("bias").dtype) ||
+        op.tensor("bias").stored == nullptr)
+      op.fail("bias is " + op.type("bias").text());
+    bias = op.numbers("bias");
+  }
+  TensorType type = x;
+  type.shape.back() = weight.shape[0];
+  const std::int64_t rows = columns_of(x.shape) == 0 ? 0 : x.count() / x.shape.back();
+  const auto from = op.numbers("x");
+  const auto linear =
+      std::make_shared<const Linear>(op.tensor("weight").stored, op.compiler().options().precision == Precision::fast);
+  const auto scratch = op.compiler().scratch(linear->scratch_bytes(rows, op.compiler().options().threads));
+  const ValueId id = op.result(type);
+  const auto out = op.compiler().make(id);
+  op.compiler().add([=](Frame& f) {
+    linear->apply(*f.pool, from->reals(f), rows, bias ? bias->reals(f) : nullptr, out->reals_out(f),
+                  f.arena + scratch->offset);
+  });
+  op.compiler().round_result(id);
+}
+
+void multiply(const float* x, const float* y, std::int64_t m, std::int64_t k, std::int64_t n, bool tx, bool ty, float* out) {
+  Eigen::Map<Matrix> z(out, m, n);
+  if (tx && ty) z.noalias() = ConstMap(x, k, m).transpose() * ConstMap(y, n, k).transpose();
+  else if (tx) z.noalias() = ConstMap(x, k, m).transpose() * ConstMap(y, k, n);
+  else if (ty) z.noalias() = ConstMap(x, m, k) * ConstMap(y, n, k).transpose();
+  else z.noalias() = ConstMap(x, m, k) * ConstMap(y, k, n);
+}
+
+std::vector<std::int64_t> batch_offsets(const Shape& batch, const Shape& own, std::int64_t size) {
+  const Shape strides = broadcast_strides(own, batch);
+  std::vector<std::int64_t> out;
+  Shape index(batch.size(), 0);
+  for (std::int64_t i = 0, n = count_of(batch); i < n; ++i) {
+    std::int64_t at = 0;
+    for (std::size_t a = 0; a < batch.size(); ++a) at += index[a] * strides[a];
+    out.push_back(at * size);
+    for (std::size_t a = batch.size(); a-- > 0;) {
+      if (++index[a] < batch[a]) break;
+      index[a] = 0;
+    }
+  }
+  return out;
+}
+
+void add_matmul(Op& op) {
+  op.only({"x", "y", "transpose_x", "transpose_y"});
+  op.need_results(1);
+  op.need_real("x");
+  const TensorType &x = op.type("x"), &y = op.type("y");
+  const std::size_t rx = x.shape.size(), ry = y.shape.size();
+  const auto flag = [&](const char* name) { return op.has(name) && op.flags(name, 1)[0]; };
+  const bool tx = flag("transpose_x"), ty = flag("transpose_y");
+  if (x.dtype != y.dtype || rx < 2 || ry < 2) op.fail("does not multiply " + x.text() + " and " + y.text());
+  const std::int64_t m = x.shape[rx - (tx ? 1 : 2)], k = x.shape[rx - (tx ? 2 : 1)],
+                     n = y.shape[ry - (ty ? 2 : 1)];
+  if (y.shape[ry - (ty ? 1 : 2)] != k) op.fail("does not multiply " + x.text() + " and " + y.text());
+  const Shape bx(x.shape.begin(), x.shape.end() - 2), by(y.shape.begin(), y.shape.end() - 2);
+  Shape shape = broadcast(op, bx, by);
+  const auto at_x = batch_offsets(shape, bx, m * k), at_y = batch_offsets(shape, by, k * n);
+  shape.insert(shape.end(), {m, n});
+  const auto left = op.numbers("x"), right = op.numbers("y");
+  const ValueId id = op.result({x.dtype, shape});
+  const auto out = op.compiler().make(id);
+  op.compiler().add([=](Frame& f) {
+    for (std::size_t b = 0; b < at_x.size(); ++b)
+      multiply(left->reals(f) + at_x[b], right->reals(f) + at_y[b], m, k, n, tx, ty,
+               out->reals_out(f) + static_cast<std::int64_t>(b) * m * n);
+  });
+  op.compiler().round_result(id);
+}
+
+constexpr NamedOp kOps[] = {
+    {"linear", add_linear},
+    {"matmul", add_matmul},
+    {"scaled_dot_product_attention", add_scaled_dot_product_attention},
+};
+
+}  // namespace
+
+std::span<const NamedOp> matrix_ops() { return kOps; }
+
+}  // namespace d2c::mil_cpu
