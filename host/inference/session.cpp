@@ -1,0 +1,126 @@
+#include "host/inference/session.hpp"
+
+#include "host/stop/stop.hpp"
+
+#include <algorithm>
+#include <array>
+#include <string>
+
+namespace d2c::host {
+namespace {
+
+constexpr DType kIds[] = {DType::i32};
+constexpr DType kReals[] = {DType::f16, DType::f32};
+
+std::span<std::byte> writable(std::span<std::int32_t> values) { return std::as_writable_bytes(values); }
+
+/// The states of all given functions, each once.
+std::vector<Feature> states_of(const Model& model) {
+  std::vector<Feature> all;
+  for (const Signature& s : model.signatures())
+    for (const Feature& f : s.states)
+      if (std::none_of(all.begin(), all.end(), [&](const Feature& a) { return a.name == f.name; })) all.push_back(f);
+  return all;
+}
+
+}  // namespace
+
+Session::Session(const Model& model)
+    : model_(model),
+      init_(language_function(model, "init")),
+      decode_(language_function(model, "decode")),
+      context_(context_of(model)),
+      vocab_(0),
+      caches_(states_of(model)),
+      state_(model.make_state()) {
+  if (!init_ && !decode_) (void)model.function("decode");
+  if (init_ && decode_ && init_->logits != decode_->logits)
+    fail_input(model.path() + ": init gives logits " + init_->logits.text() + ", decode " + decode_->logits.text());
+  const TensorType& logits = (decode_ ? *decode_ : *init_).logits;
+  vocab_ = logits.shape.back();
+  output_.resize(static_cast<std::size_t>(logits.bytes()));
+}
+
+std::optional<Session::Function> Session::language_function(const Model& model, const std::string& name) {
+  const Signature* s = model.find(name);
+  if (s == nullptr) return std::nullopt;
+  const std::string where = model.path() + ": function '" + name + "'";
+  Function f;
+  f.name = name;
+  f.chunk = require_feature(s->inputs, "input_ids", kIds, 2, where).type.shape.back();
+  (void)require_feature(s->inputs, "position", kIds, 1, where);
+  f.has_length = s->inputs.size() > 2;
+  if (f.has_length) (void)require_feature(s->inputs, "length", kIds, 1, where);
+  f.logits = require_feature(s->outputs, "logits", kReals, 2, where).type;
+  if (!f.has_length && f.chunk != 1)
+    fail_input(where + " takes " + std::to_string(f.chunk) + " tokens at once and has no 'length'");
+  return f;
+}
+
+std::int64_t Session::context_of(const Model& model) {
+  for (const Signature& s : model.signatures())
+    for (const Feature& state : s.states) {
+      const std::string where = model.path() + ": function '" + s.function + "'";
+      (void)require_feature(s.states, state.name, kReals, 4, where);
+      return state.type.shape[2];
+    }
+  fail_input(model.path() + ": no function has a state, so there is no KV cache to generate with");
+}
+
+void Session::check(std::span<const std::int32_t> tokens) const {
+  if (tokens.empty()) fail_input("there is no token to feed; give at least one");
+  for (const std::int32_t token : tokens)
+    if (token < 0 || token >= vocab_)
+      fail_input("token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(vocab_) +
+                 " tokens; is this the model's own tokenizer?");
+  if (static_cast<std::int64_t>(tokens.size()) > remaining())
+    fail_input(std::to_string(position_) + " tokens and " + std::to_string(tokens.size()) +
+               " more do not fit into the package's context of " + std::to_string(context_) +
+               "; shorten the text, or convert with a larger graph.context");
+}
+
+const Session::Function& Session::next_function(std::size_t left) const {
+  const bool fits = init_ && init_->chunk <= remaining();
+  if (decode_ && (left == 1 || !fits)) return *decode_;
+  if (fits) return *init_;
+  fail_input(model_.path() + ": the package has no function 'decode', and 'init' takes chunks of " +
+             std::to_string(init_->chunk) + ", which end at token " + std::to_string(context_) +
+             "; convert it again with 'decode' in graph.functions");
+}
+
+std::span<const float> Session::feed(std::span<const std::int32_t> tokens) {
+  check(tokens);
+  while (!tokens.empty()) {
+    stop::throw_if_requested();
+    const Function& f = next_function(tokens.size());
+    const auto count = std::min(tokens.size(), static_cast<std::size_t>(f.chunk));
+    run(f, tokens.first(count));
+    tokens = tokens.subspan(count);
+  }
+  return widen((decode_ ? *decode_ : *init_).logits.dtype, output_, logits_);
+}
+
+void Session::run(const Function& f, std::span<const std::int32_t> tokens) {
+  std::vector<std::int32_t> ids(static_cast<std::size_t>(f.chunk), 0);
+  std::copy(tokens.begin(), tokens.end(), ids.begin());
+  std::array position{static_cast<std::int32_t>(position_)}, length{static_cast<std::int32_t>(tokens.size())};
+  const Buffer inputs[] = {
+      {"input_ids", writable(ids)}, {"position", writable(position)}, {"length", writable(length)}};
+  const Buffer outputs[] = {{"logits", output_}};
+  model_.call(f.name, &state_, std::span(inputs).first(f.has_length ? 3 : 2), outputs);
+  position_ += length[0];
+}
+
+void Session::rewind(std::int64_t position) {
+  if (position < 0 || position > position_)
+    fail_usage("cannot go back to token " + std::to_string(position) + " of " + std::to_string(position_));
+  position_ = position;
+}
+
+KvUsage Session::kv_usage() const {
+  std::vector<CacheView> views;
+  for (const Feature& f : caches_) views.push_back({f.type, state_.bytes(f.name)});
+  return measure_kv(views, position_);
+}
+
+}  // namespace d2c::host
