@@ -28,7 +28,8 @@ struct Cached {
   DType dtype = DType::f32;
 
   /// Rows [first, first + count) of `columns` numbers of one head, widened into `scratch` if need be.
-  const float* rows(const Frame& f, std::int64_t first, std::int64_t count, std::int64_t columns, float* scratch) const {
+  const float* rows(const Frame& f, std::int64_t first, std::int64_t count, std::int64_t columns,
+                    float* scratch) const {
     if (!region) return place->reals(f) + first * columns;
     const std::byte* from = f.states[region->state].data + bytes_of(dtype, region->offset + first * columns);
     numeric::to_float(dtype, from, static_cast<std::size_t>(count * columns), scratch);
@@ -38,15 +39,14 @@ struct Cached {
 
 struct Attention {
   std::int64_t queries = 0, keys = 0, width = 0, value_width = 0;
-  std::vector<std::int64_t> cache_of;  ///< by batch of the queries: which batch of keys and values
+  std::int64_t heads = 1;
+  std::optional<BroadcastIndex> cache_of;  ///< of a head of the queries: which of keys and values
   std::shared_ptr<const Place> q, mask, scratch, out;
   std::int64_t mask_rows = 0;
   float scale = 1;
   Cached k, v;
 
-  [[nodiscard]] std::int64_t scratch_numbers() const {
-    return keys * (width + value_width) + queries * keys;
-  }
+  [[nodiscard]] std::int64_t scratch_numbers() const { return keys * (width + value_width) + queries * keys; }
 
   /// First and one past the last key that any query sees; all of them where a query sees none.
   [[nodiscard]] std::pair<std::int64_t, std::int64_t> visible(const Frame& f) const {
@@ -66,13 +66,13 @@ struct Attention {
 
   void run(Frame& f) const {
     const auto [first, last] = visible(f);
-    f.pool->run(static_cast<std::int64_t>(cache_of.size()), [&, first = first, last = last](std::int64_t b, unsigned w) {
+    f.pool->run(heads, [&, first = first, last = last](std::int64_t b, unsigned w) {
       head(f, b, first, last - first, reinterpret_cast<float*>(f.arena + scratch->offset) + w * scratch_numbers());
     });
   }
 
   void head(Frame& f, std::int64_t b, std::int64_t first, std::int64_t count, float* memory) const {
-    const std::int64_t at = cache_of[static_cast<std::size_t>(b)] * keys + first;
+    const std::int64_t at = (*cache_of)(b)*keys + first;
     float* scores = memory + keys * (width + value_width);
     Map weights(scores, queries, count);
     weights.noalias() = ConstMap(q->reals(f) + b * queries * width, queries, width) *
@@ -83,8 +83,7 @@ struct Attention {
   }
 
   void soften(const Frame& f, std::int64_t query, std::int64_t first, std::int64_t count, float* scores) const {
-    const float* bias =
-        mask == nullptr ? nullptr : mask->reals(f) + (mask_rows == 1 ? 0 : query * keys) + first;
+    const float* bias = mask == nullptr ? nullptr : mask->reals(f) + (mask_rows == 1 ? 0 : query * keys) + first;
     float top = -std::numeric_limits<float>::infinity();
     for (std::int64_t i = 0; i < count; ++i) {
       scores[i] = scores[i] * scale + (bias == nullptr ? 0 : bias[i]);
@@ -108,21 +107,14 @@ void add(Op& op, Attention a, ValueId q, ValueId k, ValueId v) {
               &vs = op.compiler().tensor(v).type.shape;
   const std::size_t rank = qs.size();
   a.queries = qs[rank - 2], a.width = qs[rank - 1], a.keys = ks[rank - 2], a.value_width = vs[rank - 1];
-  const Shape batch(qs.begin(), qs.end() - 2), own(ks.begin(), ks.end() - 2), strides = broadcast_strides(own, batch);
-  Shape index(batch.size(), 0);
-  for (std::int64_t i = 0, n = count_of(batch); i < n; ++i) {
-    std::int64_t at = 0;
-    for (std::size_t x = 0; x < batch.size(); ++x) at += index[x] * strides[x];
-    a.cache_of.push_back(at);
-    for (std::size_t x = batch.size(); x-- > 0;) {
-      if (++index[x] < batch[x]) break;
-      index[x] = 0;
-    }
-  }
+  const Shape batch(qs.begin(), qs.end() - 2);
+  a.heads = count_of(batch);
+  a.cache_of.emplace(Shape(ks.begin(), ks.end() - 2), batch);
   a.q = op.compiler().numbers(q);
   a.k = cached(op, k);
   a.v = cached(op, v);
-  a.scratch = op.compiler().scratch(op.compiler().options().threads * static_cast<std::size_t>(a.scratch_numbers()) * sizeof(float));
+  a.scratch = op.compiler().scratch(op.compiler().options().threads * static_cast<std::size_t>(a.scratch_numbers()) *
+                                    sizeof(float));
   Shape shape = qs;
   shape.back() = a.value_width;
   const ValueId id = op.result({op.compiler().tensor(q).type.dtype, shape});
@@ -150,7 +142,8 @@ void add_scaled_dot_product_attention(Op& op) {
   const TensorType &q = op.type("query"), &k = op.type("key"), &v = op.type("value");
   const std::size_t rank = q.shape.size();
   bool fits = is_real(q.dtype) && q.dtype == k.dtype && q.dtype == v.dtype && rank >= 3 && k.shape.size() == rank &&
-              v.shape.size() == rank && q.shape[rank - 1] == k.shape[rank - 1] && k.shape[rank - 2] == v.shape[rank - 2];
+              v.shape.size() == rank && q.shape[rank - 1] == k.shape[rank - 1] &&
+              k.shape[rank - 2] == v.shape[rank - 2];
   for (std::size_t a = 0; fits && a + 2 < rank; ++a) fits = q.shape[a] == k.shape[a] && q.shape[a] == v.shape[a];
   if (!fits) op.fail("does not attend with " + q.text() + " to " + k.text() + " and " + v.text());
   Attention a;

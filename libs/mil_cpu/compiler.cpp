@@ -4,8 +4,6 @@
 #include "libs/mil_cpu/stored.hpp"
 #include "libs/numeric/convert.hpp"
 
-#include <d2c/half.hpp>
-
 #include <algorithm>
 #include <bit>
 
@@ -13,6 +11,17 @@ namespace d2c::mil_cpu {
 namespace {
 
 constexpr std::size_t kArenaAlignment = 64;
+
+/// Rounds numbers to the nearest that fp16 has, in place.
+void round_to_half(float* numbers, std::int64_t count) {
+  constexpr std::int64_t kChunk = 512;
+  std::uint16_t halves[kChunk];
+  for (std::int64_t at = 0; at < count; at += kChunk) {
+    const auto n = static_cast<std::size_t>(std::min(kChunk, count - at));
+    (void)numeric::float_to_half(numbers + at, n, halves);
+    numeric::to_float(DType::f16, halves, n, numbers + at);
+  }
+}
 
 std::size_t aligned(std::size_t bytes) { return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment; }
 
@@ -130,10 +139,7 @@ void Compiler::round_result(ValueId id) {
   if (options_.precision != Precision::fp16 || tensors_[id].type.dtype != DType::f16) return;
   const auto place = tensors_[id].place;
   const std::int64_t count = tensors_[id].type.count();
-  add([place, count](Frame& f) {
-    float* values = place->reals_out(f);
-    for (std::int64_t i = 0; i < count; ++i) values[i] = half_to_float(float_to_half(values[i]));
-  });
+  add([place, count](Frame& f) { round_to_half(place->reals_out(f), count); });
 }
 
 std::size_t Compiler::state_index(ValueId state) const {

@@ -131,4 +131,19 @@ class Op {
 /// Strides of a tensor read as if it had the shape `to`: 0 where it repeats.
 [[nodiscard]] Shape broadcast_strides(const Shape& from, const Shape& to);
 
+/// Where an element of a broadcast tensor lies in the one it was broadcast from.
+class BroadcastIndex {
+ public:
+  BroadcastIndex(const Shape& from, const Shape& to) : extents_(to), strides_(broadcast_strides(from, to)) {}
+
+  [[nodiscard]] std::int64_t operator()(std::int64_t index) const noexcept {
+    std::int64_t at = 0;
+    for (std::size_t a = extents_.size(); a-- > 0; index /= extents_[a]) at += index % extents_[a] * strides_[a];
+    return at;
+  }
+
+ private:
+  Shape extents_, strides_;
+};
+
 }  // namespace d2c::mil_cpu

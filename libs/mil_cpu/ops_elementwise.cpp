@@ -2,8 +2,6 @@
 #include "libs/mil_cpu/ops.hpp"
 #include "libs/mil_cpu/stored.hpp"
 
-#include <d2c/half.hpp>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -210,12 +208,10 @@ struct Square {
 };
 
 template <class F>
-void map_reals(Op& op, F f) {
-  op.need_results(1);
+void map_reals(Op& op, ValueId id, F f) {
   op.need_real("x");
   const std::int64_t count = op.type("x").count();
   const auto x = op.numbers("x");
-  const ValueId id = op.result(op.type("x"));
   const auto out = op.compiler().make(id);
   op.compiler().add([=](Frame& frame) {
     const float* from = x->reals(frame);
@@ -223,6 +219,12 @@ void map_reals(Op& op, F f) {
     for (std::int64_t i = 0; i < count; ++i) to[i] = f(from[i]);
   });
   op.compiler().round_result(id);
+}
+
+template <class F>
+void map_reals(Op& op, F f) {
+  op.need_results(1);
+  map_reals(op, op.result(op.type("x")), f);
 }
 
 template <class F>
@@ -333,11 +335,9 @@ void add_cast(Op& op) {
   const ValueId id = op.result({to, op.shape("x")});
   const bool rounds = op.compiler().options().precision == Precision::fp16 && to == DType::f16 && from != to;
   if ((is_real(from) && is_real(to) && !rounds) || from == to) return op.compiler().alias(id, op.id("x"));
-  if (!is_real(from) || !is_real(to)) {
-    add_conversion(op, id, from, to);
-    return op.compiler().round_result(id);
-  }
-  map_reals(op, [](float v) { return half_to_float(float_to_half(v)); });
+  if (is_real(from) && is_real(to)) return map_reals(op, id, [](float v) { return v; });
+  add_conversion(op, id, from, to);
+  op.compiler().round_result(id);
 }
 
 void add_select(Op& op) {

@@ -2,8 +2,10 @@
 #include "libs/mil_cpu/ops.hpp"
 #include "libs/mil_cpu/slice.hpp"
 #include "libs/mil_cpu/stored.hpp"
+#include "libs/numeric/convert.hpp"
 
 #include <algorithm>
+#include <optional>
 
 namespace d2c::mil_cpu {
 namespace {
@@ -80,23 +82,37 @@ void add_gather_along_axis(Op& op) {
 
 // ---------------------------------------------------------------- slices
 
-/// A box of a state stays where it is if its elements lie one after the other and its place is known.
-bool add_slice_of_state(Op& op, ValueId id, const Shape& size) {
-  const Tensor& x = op.tensor("x");
-  const Known& begin = op.compiler().fusions().known[op.id("begin")];
-  if (!x.region || begin.size() != size.size() || !std::ranges::all_of(begin, [](const auto& b) { return b.has_value(); })) return false;
+/// The offset of a box whose elements lie one after the other and whose place is known; nothing for others.
+std::optional<std::int64_t> known_offset(const Op& op, const Shape& extents, const Known& begin, const Shape& size) {
   std::int64_t offset = 0, stride = 1;
   bool contiguous = true, inside_full = true;
   for (std::size_t a = size.size(); a-- > 0;) {
-    if (*begin[a] < 0 || *begin[a] + size[a] > x.type.shape[a]) op.fail("reaches beyond " + x.type.text());
+    if (begin.size() != size.size() || !begin[a]) return std::nullopt;
+    if (*begin[a] < 0 || *begin[a] > extents[a] - size[a]) op.fail("reaches beyond " + to_string(extents));
     offset += *begin[a] * stride;
-    stride *= x.type.shape[a];
+    stride *= extents[a];
     contiguous &= size[a] == 1 || inside_full;
-    inside_full &= size[a] == x.type.shape[a];
+    inside_full &= size[a] == extents[a];
   }
-  if (!contiguous) return false;
-  op.compiler().set_region(id, {x.region->state, x.region->offset + offset, size});
-  return true;
+  return contiguous ? std::optional(offset) : std::nullopt;
+}
+
+/// A box of a state stays where it is if it can; otherwise only the box is read.
+void add_slice_of_state(Op& op, ValueId id, const Shape& size) {
+  const StateRegion region = *op.tensor("x").region;
+  Compiler& c = op.compiler();
+  if (const auto offset = known_offset(op, region.shape, c.fusions().known[op.id("begin")], size))
+    return c.set_region(id, {region.state, region.offset + *offset, size});
+  const auto at = op.numbers("begin");
+  const auto out = c.make(id);
+  c.add([=, dtype = c.state_dtype(region), where = name_of(op)](Frame& f) {
+    const std::byte* from = f.states[region.state].data;
+    const Box box = box_at(at->integers(f), size, region.shape, where);
+    for_each_run(region.shape, box, [&](std::int64_t first, std::int64_t done, std::int64_t n) {
+      numeric::to_float(dtype, from + bytes_of(dtype, region.offset + first), static_cast<std::size_t>(n),
+                        out->reals_out(f) + done);
+    });
+  });
 }
 
 void add_slice_by_size(Op& op) {
@@ -116,7 +132,7 @@ void add_slice_by_size(Op& op) {
     if (size[a] < 0 || size[a] > x.shape[a]) op.fail("size " + to_string(size) + " does not fit " + x.text());
   }
   const ValueId id = op.result({x.dtype, size});
-  if (add_slice_of_state(op, id, size)) return;
+  if (op.tensor("x").region) return add_slice_of_state(op, id, size);
   const auto from = op.numbers("x"), at = op.numbers("begin");
   const auto out = op.compiler().make(id);
   op.compiler().add([=, extents = x.shape, where = name_of(op)](Frame& f) {

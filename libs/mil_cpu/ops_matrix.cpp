@@ -52,22 +52,6 @@ void multiply(const float* x, const float* y, std::int64_t m, std::int64_t k, st
   else z.noalias() = ConstMap(x, m, k) * ConstMap(y, k, n);
 }
 
-std::vector<std::int64_t> batch_offsets(const Shape& batch, const Shape& own, std::int64_t size) {
-  const Shape strides = broadcast_strides(own, batch);
-  std::vector<std::int64_t> out;
-  Shape index(batch.size(), 0);
-  for (std::int64_t i = 0, n = count_of(batch); i < n; ++i) {
-    std::int64_t at = 0;
-    for (std::size_t a = 0; a < batch.size(); ++a) at += index[a] * strides[a];
-    out.push_back(at * size);
-    for (std::size_t a = batch.size(); a-- > 0;) {
-      if (++index[a] < batch[a]) break;
-      index[a] = 0;
-    }
-  }
-  return out;
-}
-
 void add_matmul(Op& op) {
   op.only({"x", "y", "transpose_x", "transpose_y"});
   op.need_results(1);
@@ -82,15 +66,16 @@ void add_matmul(Op& op) {
   if (y.shape[ry - (ty ? 1 : 2)] != k) op.fail("does not multiply " + x.text() + " and " + y.text());
   const Shape bx(x.shape.begin(), x.shape.end() - 2), by(y.shape.begin(), y.shape.end() - 2);
   Shape shape = broadcast(op, bx, by);
-  const auto at_x = batch_offsets(shape, bx, m * k), at_y = batch_offsets(shape, by, k * n);
+  const BroadcastIndex at_x(bx, shape), at_y(by, shape);
+  const std::int64_t batch = count_of(shape);
   shape.insert(shape.end(), {m, n});
   const auto left = op.numbers("x"), right = op.numbers("y");
   const ValueId id = op.result({x.dtype, shape});
   const auto out = op.compiler().make(id);
   op.compiler().add([=](Frame& f) {
-    for (std::size_t b = 0; b < at_x.size(); ++b)
-      multiply(left->reals(f) + at_x[b], right->reals(f) + at_y[b], m, k, n, tx, ty,
-               out->reals_out(f) + static_cast<std::int64_t>(b) * m * n);
+    for (std::int64_t b = 0; b < batch; ++b)
+      multiply(left->reals(f) + at_x(b) * m * k, right->reals(f) + at_y(b) * k * n, m, k, n, tx, ty,
+               out->reals_out(f) + b * m * n);
   });
   op.compiler().round_result(id);
 }

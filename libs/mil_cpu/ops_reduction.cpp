@@ -8,11 +8,10 @@
 namespace d2c::mil_cpu {
 namespace {
 
-/// Axes to fold are moved last; the tensor becomes [kept, folded].
+/// A reduction as two nested walks: over the elements of the result, and over those that fold into one of them.
 struct Folding {
-  Shape result;          ///< with keep_dims applied
+  Shape result;  ///< with keep_dims applied
   Shape kept, kept_strides, folded, folded_strides;
-  std::int64_t folded_count = 1;
 };
 
 Folding fold(const Op& op) {
@@ -24,51 +23,42 @@ Folding fold(const Op& op) {
   const Shape strides = broadcast_strides(x, x);
   Folding f;
   for (std::size_t a = 0; a < x.size(); ++a) {
-    if (folds[a]) {
-      if (keep) f.result.push_back(1);
-      f.folded.push_back(x[a]);
-      f.folded_strides.push_back(strides[a]);
-      f.folded_count *= x[a];
-    } else {
-      f.result.push_back(x[a]);
-      f.kept.push_back(x[a]);
-      f.kept_strides.push_back(strides[a]);
-    }
+    if (!folds[a] || keep) f.result.push_back(folds[a] ? 1 : x[a]);
+    if (x[a] == 1) continue;
+    (folds[a] ? f.folded : f.kept).push_back(x[a]);
+    (folds[a] ? f.folded_strides : f.kept_strides).push_back(strides[a]);
   }
   return f;
 }
 
-std::vector<std::int64_t> offsets(const Shape& extents, const Shape& strides) {
-  std::vector<std::int64_t> out{0};
-  for (std::size_t a = 0; a < extents.size(); ++a) {
-    std::vector<std::int64_t> next;
-    for (const std::int64_t base : out)
-      for (std::int64_t i = 0; i < extents[a]; ++i) next.push_back(base + i * strides[a]);
-    out = std::move(next);
-  }
-  return out;
+/// Calls visit(offset) for every index of `extents`, the last axis fastest.
+template <class Visit>
+void for_each_offset(const Shape& extents, const Shape& strides, std::int64_t base, Visit&& visit, std::size_t axis = 0) {
+  if (axis == extents.size()) return visit(base);
+  for (std::int64_t i = 0; i < extents[axis]; ++i)
+    for_each_offset(extents, strides, base + i * strides[axis], visit, axis + 1);
 }
 
-/// `start` and `step` fold in double for sums, so that the order of additions does not show; `finish` sees the count.
+/// `start` and `step` fold, in double for sums so that the order of additions does not show; `finish` sees the count.
 template <class Number, class Step, class Finish>
 void add_fold(Op& op, Number start, Step step, Finish finish) {
   op.only({"x", "axes", "keep_dims"});
   op.need_results(1);
   op.need_real("x");
-  const Folding fold_of = fold(op);
-  if (fold_of.folded_count == 0) op.fail("folds nothing");
+  const Folding folding = fold(op);
   const auto x = op.numbers("x");
-  const ValueId id = op.result({op.type("x").dtype, fold_of.result});
+  const ValueId id = op.result({op.type("x").dtype, folding.result});
   const auto out = op.compiler().make(id);
-  op.compiler().add([=, kept = offsets(fold_of.kept, fold_of.kept_strides),
-                     folded = offsets(fold_of.folded, fold_of.folded_strides)](Frame& f) {
+  const auto count = static_cast<Number>(count_of(folding.folded));
+  op.compiler().add([=](Frame& f) {
     const float* from = x->reals(f);
     float* to = out->reals_out(f);
-    for (std::size_t k = 0; k < kept.size(); ++k) {
+    for_each_offset(folding.kept, folding.kept_strides, 0, [&](std::int64_t base) {
       Number sum = start;
-      for (const std::int64_t i : folded) sum = step(sum, static_cast<Number>(from[kept[k] + i]));
-      to[k] = static_cast<float>(finish(sum, static_cast<Number>(folded.size())));
-    }
+      for_each_offset(folding.folded, folding.folded_strides, base,
+                      [&](std::int64_t at) { sum = step(sum, static_cast<Number>(from[at])); });
+      *to++ = static_cast<float>(finish(sum, count));
+    });
   });
   op.compiler().round_result(id);
 }
@@ -119,10 +109,39 @@ void add_softmax(Op& op) {
   op.compiler().round_result(id);
 }
 
+/// One running sum along an axis.
+void add_cumsum(Op& op) {
+  op.only({"x", "axis", "exclusive", "reverse"});
+  op.need_results(1);
+  op.need_real("x");
+  const Shape& shape = op.shape("x");
+  const std::size_t axis = op.axis("axis", 0, shape.size());
+  const auto flag = [&](const char* name) { return op.has(name) && op.flags(name, 1)[0]; };
+  const bool exclusive = flag("exclusive"), reverse = flag("reverse");
+  const std::int64_t inner = count_of(std::span(shape).subspan(axis + 1)), n = shape[axis], count = op.type("x").count();
+  const auto x = op.numbers("x");
+  const ValueId id = op.result(op.type("x"));
+  const auto out = op.compiler().make(id);
+  op.compiler().add([=](Frame& f) {
+    const std::int64_t step = reverse ? -inner : inner;
+    for (std::int64_t o = 0; o < count; o += n * inner)
+      for (std::int64_t i = 0; i < inner; ++i) {
+        double sum = 0;
+        std::int64_t at = o + i + (reverse ? (n - 1) * inner : 0);
+        for (std::int64_t k = 0; k < n; ++k, at += step) {
+          const double before = sum;
+          sum += x->reals(f)[at];
+          out->reals_out(f)[at] = static_cast<float>(exclusive ? before : sum);
+        }
+      }
+  });
+  op.compiler().round_result(id);
+}
+
 constexpr NamedOp kOps[] = {
     {"reduce_mean", add_mean},       {"reduce_sum", add_sum}, {"reduce_sum_square", add_sum_square},
     {"reduce_l2_norm", add_norm},    {"reduce_max", add_max}, {"reduce_min", add_min},
-    {"softmax", add_softmax},
+    {"softmax", add_softmax},        {"cumsum", add_cumsum},
 };
 
 }  // namespace

@@ -77,9 +77,17 @@ class FunctionLoader {
   void add_input(const spec::NamedType& input) {
     const bool is_state = input.type().has_state();
     const ValueId id = define({input.name(), is_state ? ProgramValue::Kind::state : ProgramValue::Kind::input,
-                               static_type(input.type(), where_ + ": input '" + input.name() + "'"), nullptr},
+                               computed_type(input.type(), where_ + ": input '" + input.name() + "'"), nullptr},
                               where_);
     (is_state ? function_.states : function_.inputs).push_back(id);
+  }
+
+  /// A type of numbers that exist while running.
+  static TensorType computed_type(const spec::ValueType& type, const std::string& where) {
+    TensorType t = static_type(type, where);
+    if (t.count() == 0 || bits_of(t.dtype) < 8)
+      fail_input(where + ": " + t.text() + " is not supported here");
+    return t;
   }
 
   static TensorType static_type(const spec::ValueType& type, const std::string& where) {
@@ -107,7 +115,7 @@ class FunctionLoader {
     }
     for (const spec::NamedType& result : op.outputs())
       out.results.push_back(
-          define({result.name(), ProgramValue::Kind::result, static_type(result.type(), where), nullptr}, where));
+          define({result.name(), ProgramValue::Kind::result, computed_type(result.type(), where), nullptr}, where));
     function_.operations.push_back(std::move(out));
   }
 
