@@ -2,35 +2,109 @@
 
 #include "libs/mil_cpu/stored.hpp"
 
-#include <Eigen/Core>
+#include <d2c/half.hpp>
 
 #include <algorithm>
+#include <cmath>
 
 namespace d2c::mil_cpu {
 namespace {
 
-constexpr std::int64_t kTileRows = 16;
+/// Rows that one task expands at a time when there are many rows of x, and the columns of a step: both operands of a step
+/// then stay in the second-level cache.
+constexpr std::int64_t kTileRows = 48;
+constexpr std::int64_t kTileColumns = kernels::kOrderBlock;
+/// Weights of a task that expands in registers: long against the cost of taking a task.
+constexpr std::int64_t kTaskWeights = 32768;
 
-using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+/// Can the rows be expanded in registers? 4 bits, fp16 entries, whole rows sharing a palette.
+bool is_packed(const Stored& w) {
+  return w.form == Stored::Form::palette && w.data_type.dtype == DType::u4 && w.type.dtype == DType::f16 &&
+         w.groups[1] == 1 && w.type.shape[1] % 2 == 0 &&
+         std::ranges::all_of(w.table, [](float v) { return half_to_float(float_to_half(v)) == v; });
+}
 
 }  // namespace
 
-Linear::Linear(std::shared_ptr<const Stored> weight, bool)
-    : weight_(std::move(weight)), rows_(weight_->type.shape[0]), columns_(weight_->type.shape[1]) {}
+Linear::Linear(std::shared_ptr<const Stored> weight, bool fast)
+    : weight_(std::move(weight)),
+      rows_(weight_->type.shape[0]),
+      columns_(weight_->type.shape[1]),
+      packed_(is_packed(*weight_)) {
+  if (!packed_) return;
+  for (const float v : weight_->table) tables_.push_back(float_to_half(v));
+  palette_ = {reinterpret_cast<const std::uint8_t*>(weight_->data.data()), tables_.data(), columns_,
+              rows_ / weight_->groups[0]};
+  if (!fast) return;
+  for (std::size_t g = 0; g < weight_->table.size(); g += 16) {
+    float top = 0;
+    for (std::size_t i = g; i < g + 16; ++i) top = std::max(top, std::abs(weight_->table[i]));
+    const float scale = top > 0 ? top / 127 : 1;
+    scales8_.push_back(scale);
+    for (std::size_t i = g; i < g + 16; ++i)
+      tables8_.push_back(static_cast<std::int8_t>(std::lround(weight_->table[i] / scale)));
+  }
+}
 
-std::size_t Linear::scratch_bytes(std::int64_t, unsigned threads) const {
-  return threads * static_cast<std::size_t>(kTileRows * columns_) * sizeof(float);
+std::size_t Linear::scratch_bytes(std::int64_t m, unsigned threads) const {
+  const std::size_t reordered = packed_ ? static_cast<std::size_t>(m * columns_) * sizeof(float) : 0;
+  const std::size_t quantized = tables8_.empty() ? 0 : static_cast<std::size_t>(m) * kernels::quantized_bytes(columns_);
+  const std::size_t tiles =
+      threads * static_cast<std::size_t>(kTileRows * (packed_ ? kTileColumns : columns_)) * sizeof(float);
+  return std::max((reordered + 63) / 64 * 64 + tiles, quantized);
 }
 
 void Linear::apply(kernels::ThreadPool& pool, const float* x, std::int64_t m, const float* bias, float* y,
                    std::byte* scratch) const {
-  pool.run((rows_ + kTileRows - 1) / kTileRows, [&](std::int64_t tile, unsigned worker) {
-    const std::int64_t first = tile * kTileRows, count = std::min(kTileRows, rows_ - first);
-    float* expanded = reinterpret_cast<float*>(scratch) + worker * kTileRows * columns_;
-    expand_rows(*weight_, first, count, expanded);
-    Eigen::Map<Matrix, 0, Eigen::OuterStride<>> out(y + first, m, count, Eigen::OuterStride<>(rows_));
-    out.noalias() = Eigen::Map<const Matrix>(x, m, columns_) * Eigen::Map<const Matrix>(expanded, count, columns_).transpose();
-    if (bias != nullptr) out.rowwise() += Eigen::Map<const Eigen::RowVectorXf>(bias + first, count);
+  auto* floats = reinterpret_cast<float*>(scratch);
+  if (!tables8_.empty() && m <= kernels::kMaxFewRows) {
+    apply_fast(pool, x, m, y, scratch);
+  } else if (packed_) {
+    kernels::reorder(x, m, columns_, floats);
+    if (m <= kernels::kMaxFewRows) apply_few(pool, floats, m, y);
+    else apply_many(pool, floats, m, y, floats + (m * columns_ + 15) / 16 * 16);
+  } else {
+    apply_many(pool, x, m, y, floats);
+  }
+  if (bias == nullptr) return;
+  for (std::int64_t i = 0; i < m; ++i)
+    for (std::int64_t r = 0; r < rows_; ++r) y[i * rows_ + r] += bias[r];
+}
+
+void Linear::apply_few(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y) const {
+  const std::int64_t step = std::max<std::int64_t>(16, kTaskWeights / std::max<std::int64_t>(columns_, 1) / 16 * 16);
+  pool.run((rows_ + step - 1) / step, [&](std::int64_t task, unsigned) {
+    const std::int64_t first = task * step;
+    kernels::multiply_rows(palette_, first, std::min(step, rows_ - first), x, m, y + first, rows_);
+  });
+}
+
+void Linear::apply_fast(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, std::byte* scratch) const {
+  const std::size_t bytes = kernels::quantized_bytes(columns_);
+  for (std::int64_t i = 0; i < m; ++i)
+    kernels::quantize(x + i * columns_, columns_, scratch + static_cast<std::size_t>(i) * bytes);
+  const std::int64_t step =
+      std::max<std::int64_t>(16, 2 * kTaskWeights / std::max<std::int64_t>(columns_, 1) / 16 * 16);
+  pool.run((rows_ + step - 1) / step, [&](std::int64_t task, unsigned) {
+    const std::int64_t first = task * step, count = std::min(step, rows_ - first);
+    for (std::int64_t i = 0; i < m; ++i)
+      kernels::multiply_rows_fast(palette_, tables8_.data(), scales8_.data(), first, count,
+                                  scratch + static_cast<std::size_t>(i) * bytes, y + i * rows_ + first);
+  });
+}
+
+void Linear::apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, float* tiles) const {
+  const std::int64_t step = packed_ ? kTileColumns : columns_;
+  std::fill_n(y, m * rows_, 0.0F);
+  pool.run((rows_ + kTileRows - 1) / kTileRows, [&](std::int64_t task, unsigned worker) {
+    const std::int64_t first = task * kTileRows, count = std::min(kTileRows, rows_ - first);
+    float* tile = tiles + worker * kTileRows * step;
+    for (std::int64_t c = 0; c < columns_; c += step) {
+      const std::int64_t width = std::min(step, columns_ - c);
+      if (packed_) kernels::expand_rows(palette_, first, count, c, c + width, tile);
+      else expand_rows(*weight_, first, count, tile);
+      kernels::add_products(x + c, m, columns_, tile, count, width, width, y + first, rows_);
+    }
   });
 }
 

@@ -1,0 +1,404 @@
+#include "libs/kernels/palette_rows.hpp"
+
+#include <d2c/half.hpp>
+
+#include <algorithm>
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "libs/kernels/palette_rows.cpp"
+#include <hwy/foreach_target.h>  // IWYU pragma: keep
+#include <hwy/highway.h>
+
+HWY_BEFORE_NAMESPACE();
+namespace d2c::kernels::HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using Bytes = hn::ScalableTag<std::uint8_t>;
+using Floats = hn::Repartition<float, Bytes>;
+using Halves = hn::Repartition<hwy::float16_t, Bytes>;
+using FewHalves = hn::Half<Halves>;
+
+#if HWY_TARGET != HWY_SCALAR
+
+/// Columns that one vector of indices holds.
+std::int64_t block_columns() { return static_cast<std::int64_t>(2 * hn::Lanes(Bytes())); }
+
+/// Calls use(k, floats) for the eight (vectors of) floats that one vector of indices stands for: each byte's lower half,
+/// then each upper half; of each the even and odd halves of the 16-byte blocks, as interleaving leaves them.
+template <class Vector, class Use>
+HWY_INLINE void expand(Vector indices, Vector low_bytes, Vector high_bytes, Use&& use) {
+  const Bytes d;
+  const Floats df;
+  const FewHalves dh;
+  const auto one = [&](auto nibbles, int k) HWY_ATTR {
+    const auto low = hn::TableLookupBytes(low_bytes, nibbles), high = hn::TableLookupBytes(high_bytes, nibbles);
+    const auto a = hn::BitCast(Halves(), hn::InterleaveLower(d, low, high));
+    const auto b = hn::BitCast(Halves(), hn::InterleaveUpper(d, low, high));
+    use(k, hn::PromoteTo(df, hn::LowerHalf(dh, a)));
+    use(k + 1, hn::PromoteTo(df, hn::UpperHalf(dh, a)));
+    use(k + 2, hn::PromoteTo(df, hn::LowerHalf(dh, b)));
+    use(k + 3, hn::PromoteTo(df, hn::UpperHalf(dh, b)));
+  };
+  one(hn::And(indices, hn::Set(d, 0x0f)), 0);
+  one(hn::ShiftRight<4>(indices), 4);
+}
+
+/// Where column `at` of a block comes from, `at` counting the floats in the order of expand().
+std::int64_t source_column(std::int64_t at) {
+  const auto bytes = static_cast<std::int64_t>(hn::Lanes(Bytes())), floats = bytes / 4;
+  const std::int64_t k = at / floats, lane = at % floats;
+  const std::int64_t half = (k % 2) * floats + lane;  // index among the interleaved halves of its vector
+  const std::int64_t byte = half / 8 * 16 + (k % 4 >= 2 ? 8 : 0) + half % 8;
+  return 2 * byte + (k >= 4 ? 1 : 0);
+}
+
+#else  // no shuffles: everything is done one by one, in the order it has
+
+std::int64_t block_columns() { return std::int64_t{1} << 40; }
+std::int64_t source_column(std::int64_t at) { return at; }
+
+#endif
+
+struct Tables {
+  std::uint8_t low[16], high[16];
+
+  explicit Tables(const std::uint16_t* table) {
+    for (int i = 0; i < 16; ++i) {
+      low[i] = static_cast<std::uint8_t>(table[i] & 0xff);
+      high[i] = static_cast<std::uint8_t>(table[i] >> 8);
+    }
+  }
+};
+
+void reorder_rows(const float* x, std::int64_t m, std::int64_t columns, float* out) {
+  const std::int64_t block = block_columns();
+  for (std::int64_t i = 0; i < m; ++i, x += columns, out += columns) {
+    std::int64_t at = 0;
+    for (; at + block <= columns; at += block)
+      for (std::int64_t c = 0; c < block; ++c) out[at + c] = x[at + source_column(c)];
+    std::copy(x + at, x + columns, out + at);
+  }
+}
+
+float table_value(const std::uint8_t* indices, const std::uint16_t* table, std::int64_t column) {
+  return half_to_float(table[(indices[column / 2] >> (column % 2 * 4)) & 15]);
+}
+
+#if HWY_TARGET != HWY_SCALAR
+
+/// The columns that fill whole vectors; returns how many those are.
+template <int kRows>
+std::int64_t multiply_vectors(const std::uint8_t* indices, const Tables& split, std::int64_t columns, const float* x,
+                              float (&sums)[kRows]) {
+  const Bytes d;
+  const Floats df;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
+  const auto low = hn::LoadDup128(d, split.low), high = hn::LoadDup128(d, split.high);
+  auto sum0 = hn::Zero(df), sum1 = hn::Zero(df);
+  [[maybe_unused]] auto sum2 = hn::Zero(df), sum3 = hn::Zero(df);
+  std::int64_t at = 0;
+  for (const std::int64_t block = block_columns(); at + block <= columns; at += block) {
+    expand(hn::LoadU(d, indices + at / 2), low, high, [&](int k, auto w) HWY_ATTR {
+      const float* from = x + at + k * lanes;
+      if constexpr (kRows == 1) {  // two sums, so that one multiply-add need not wait for the other
+        auto& sum = k % 2 == 0 ? sum0 : sum1;
+        sum = hn::MulAdd(w, hn::LoadU(df, from), sum);
+      } else {
+        sum0 = hn::MulAdd(w, hn::LoadU(df, from), sum0);
+        sum1 = hn::MulAdd(w, hn::LoadU(df, from + columns), sum1);
+        if constexpr (kRows > 2) sum2 = hn::MulAdd(w, hn::LoadU(df, from + 2 * columns), sum2);
+        if constexpr (kRows > 3) sum3 = hn::MulAdd(w, hn::LoadU(df, from + 3 * columns), sum3);
+      }
+    });
+  }
+  if constexpr (kRows == 1) sum0 = hn::Add(sum0, sum1);
+  sums[0] = hn::GetLane(hn::SumOfLanes(df, sum0));
+  if constexpr (kRows > 1) sums[1] = hn::GetLane(hn::SumOfLanes(df, sum1));
+  if constexpr (kRows > 2) sums[2] = hn::GetLane(hn::SumOfLanes(df, sum2));
+  if constexpr (kRows > 3) sums[3] = hn::GetLane(hn::SumOfLanes(df, sum3));
+  return at;
+}
+
+std::int64_t expand_vectors(const std::uint8_t* indices, const Tables& split, std::int64_t begin, std::int64_t end,
+                            float* out) {
+  const Bytes d;
+  const Floats df;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(df)), block = block_columns();
+  const auto low = hn::LoadDup128(d, split.low), high = hn::LoadDup128(d, split.high);
+  std::int64_t at = begin;
+  for (; at + block <= end; at += block)
+    expand(hn::LoadU(d, indices + at / 2), low, high,
+           [&](int k, auto v) HWY_ATTR { hn::StoreU(v, df, out + at - begin + k * lanes); });
+  return at;
+}
+
+#else
+
+template <int kRows>
+std::int64_t multiply_vectors(const std::uint8_t*, const Tables&, std::int64_t, const float*, float (&)[kRows]) {
+  return 0;
+}
+std::int64_t expand_vectors(const std::uint8_t*, const Tables&, std::int64_t begin, std::int64_t, float*) {
+  return begin;
+}
+
+#endif
+
+template <int kRows>
+void multiply_row(const std::uint8_t* indices, const std::uint16_t* table, const Tables& split, std::int64_t columns,
+                  const float* x, float* y, std::int64_t stride) {
+  float sums[kRows] = {};
+  for (std::int64_t at = multiply_vectors<kRows>(indices, split, columns, x, sums); at < columns; ++at) {
+    const float w = table_value(indices, table, at);
+    for (int i = 0; i < kRows; ++i) sums[i] += w * x[i * columns + at];
+  }
+  for (int i = 0; i < kRows; ++i) y[i * stride] = sums[i];
+}
+
+void multiply(const PaletteRows& w, std::int64_t first, std::int64_t count, const float* x, std::int64_t m, float* y,
+              std::int64_t stride) {
+  for (std::int64_t r = 0; r < count;) {
+    const std::int64_t group = (first + r) / w.group_rows, stop = std::min(count, (group + 1) * w.group_rows - first);
+    const std::uint16_t* table = w.tables + group * 16;
+    const Tables split(table);
+    for (; r < stop; ++r) {
+      const std::uint8_t* indices = w.indices + (first + r) * (w.columns / 2);
+      switch (m) {
+        case 1: multiply_row<1>(indices, table, split, w.columns, x, y + r, stride); break;
+        case 2: multiply_row<2>(indices, table, split, w.columns, x, y + r, stride); break;
+        case 3: multiply_row<3>(indices, table, split, w.columns, x, y + r, stride); break;
+        default: multiply_row<4>(indices, table, split, w.columns, x, y + r, stride); break;
+      }
+    }
+  }
+}
+
+void expand_columns(const PaletteRows& w, std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end,
+                    float* out) {
+  for (std::int64_t r = 0; r < count; ++r, out += end - begin) {
+    const std::uint16_t* table = w.tables + (first + r) / w.group_rows * 16;
+    const std::uint8_t* indices = w.indices + (first + r) * (w.columns / 2);
+    for (std::int64_t at = expand_vectors(indices, Tables(table), begin, end, out); at < end; ++at)
+      out[at - begin] = table_value(indices, table, at);
+  }
+}
+
+/// kX rows of x by kW rows of w: as many sums as registers hold.
+template <int kX, int kW>
+HWY_INLINE void add_block(const float* x, std::int64_t x_stride, const float* w, std::int64_t w_stride,
+                          std::int64_t columns, float* y, std::int64_t y_stride) {
+  const Floats df;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
+  using V = hn::Vec<Floats>;
+  V s00 = hn::Zero(df), s01 = s00, s02 = s00, s10 = s00, s11 = s00, s12 = s00, s20 = s00, s21 = s00, s22 = s00,
+    s30 = s00, s31 = s00, s32 = s00;
+  std::int64_t c = 0;
+  for (; c + lanes <= columns; c += lanes) {
+    const V w0 = hn::LoadU(df, w + c);
+    V w1 = w0, w2 = w0;
+    if constexpr (kW > 1) w1 = hn::LoadU(df, w + w_stride + c);
+    if constexpr (kW > 2) w2 = hn::LoadU(df, w + 2 * w_stride + c);
+    const auto row = [&](const float* from, V& a, V& b, V& e) HWY_ATTR {
+      const V v = hn::LoadU(df, from);
+      a = hn::MulAdd(v, w0, a);
+      if constexpr (kW > 1) b = hn::MulAdd(v, w1, b);
+      if constexpr (kW > 2) e = hn::MulAdd(v, w2, e);
+    };
+    row(x + c, s00, s01, s02);
+    if constexpr (kX > 1) row(x + x_stride + c, s10, s11, s12);
+    if constexpr (kX > 2) row(x + 2 * x_stride + c, s20, s21, s22);
+    if constexpr (kX > 3) row(x + 3 * x_stride + c, s30, s31, s32);
+  }
+  const V sums[4][3] = {{s00, s01, s02}, {s10, s11, s12}, {s20, s21, s22}, {s30, s31, s32}};
+  for (int i = 0; i < kX; ++i) {
+    for (int r = 0; r < kW; ++r) {
+      float sum = hn::GetLane(hn::SumOfLanes(df, sums[i][r]));
+      for (std::int64_t k = c; k < columns; ++k) sum += x[i * x_stride + k] * w[r * w_stride + k];
+      y[i * y_stride + r] += sum;
+    }
+  }
+}
+
+template <int kW>
+void add_row_block(const float* x, std::int64_t m, std::int64_t x_stride, const float* w, std::int64_t w_stride,
+                   std::int64_t columns, float* y, std::int64_t y_stride) {
+  std::int64_t i = 0;
+  for (; i + 4 <= m; i += 4)
+    add_block<4, kW>(x + i * x_stride, x_stride, w, w_stride, columns, y + i * y_stride, y_stride);
+  for (; i < m; ++i) add_block<1, kW>(x + i * x_stride, x_stride, w, w_stride, columns, y + i * y_stride, y_stride);
+}
+
+void products(const float* x, std::int64_t m, std::int64_t x_stride, const float* w, std::int64_t rows,
+              std::int64_t w_stride, std::int64_t columns, float* y, std::int64_t y_stride) {
+  std::int64_t r = 0;
+  for (; r + 3 <= rows; r += 3) add_row_block<3>(x, m, x_stride, w + r * w_stride, w_stride, columns, y + r, y_stride);
+  for (; r < rows; ++r) add_row_block<1>(x, m, x_stride, w + r * w_stride, w_stride, columns, y + r, y_stride);
+}
+
+// ---------------------------------------------------------------- 8 bits
+
+/// The scales of x lie this many columns apart.
+constexpr std::int64_t kScaleColumns = 64;
+
+/// A row of x: for every kScaleColumns columns the even ones, the odd ones, and a scale. Scales come first.
+void quantize_row(const float* x, std::int64_t columns, std::byte* out) {
+  const std::int64_t blocks = (columns + kScaleColumns - 1) / kScaleColumns;
+  auto* scales = reinterpret_cast<float*>(out);
+  auto* bytes = reinterpret_cast<std::int8_t*>(out + (static_cast<std::size_t>(blocks) * sizeof(float) + 63) / 64 * 64);
+  for (std::int64_t b = 0; b < blocks; ++b, bytes += kScaleColumns) {
+    const float* from = x + b * kScaleColumns;
+    const std::int64_t count = std::min(kScaleColumns, columns - b * kScaleColumns);
+    float top = 0;
+    for (std::int64_t c = 0; c < count; ++c) top = std::max(top, std::abs(from[c]));
+    scales[b] = top / 127;
+    const float inverse = top > 0 ? 127 / top : 0;
+    for (std::int64_t c = 0; c < kScaleColumns; ++c) {
+      const float v = c < count ? from[c] * inverse : 0;
+      bytes[c / 2 + c % 2 * (kScaleColumns / 2)] =
+          static_cast<std::int8_t>(static_cast<int>(v + (v < 0 ? -0.5F : 0.5F)));
+    }
+  }
+}
+
+#if HWY_TARGET != HWY_SCALAR
+
+/// Columns of a vector of indices, at most 32 bytes of them.
+using Narrow = hn::CappedTag<std::uint8_t, 32>;
+using Ints = hn::Repartition<std::int32_t, Narrow>;
+
+/// Sums of products of two vectors of signed bytes, in 32-bit lanes. Neither holds -128.
+template <class V8, class V32>
+HWY_INLINE V32 add_byte_products(V8 w, V8 x, V32 sum) {
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
+  const __m256i products = _mm256_maddubs_epi16(_mm256_abs_epi8(w.raw), _mm256_sign_epi8(x.raw, w.raw));
+  return V32{_mm256_add_epi32(sum.raw, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))};
+#else
+  const Ints d32;
+  const hn::Repartition<std::int16_t, Narrow> d16;
+  const hn::Half<hn::Repartition<std::int8_t, Narrow>> dh;
+  auto rest = hn::Zero(d32);
+  const auto add = [&](auto a, auto b) HWY_ATTR {
+    sum = hn::ReorderWidenMulAccumulate(d32, hn::PromoteTo(d16, a), hn::PromoteTo(d16, b), sum, rest);
+  };
+  add(hn::LowerHalf(dh, w), hn::LowerHalf(dh, x));
+  add(hn::UpperHalf(dh, w), hn::UpperHalf(dh, x));
+  return hn::Add(sum, rest);
+#endif
+}
+
+/// Whole blocks of kScaleColumns; returns their number.
+std::int64_t multiply_blocks(const std::uint8_t* indices, const std::int8_t* table, std::int64_t columns,
+                             const std::int8_t* x, const float* scales, float& result) {
+  const Narrow d;
+  const Ints d32;
+  const hn::Repartition<float, Narrow> df;
+  const hn::Repartition<std::int8_t, Narrow> d8;
+  const auto lookup = hn::LoadDup128(d, reinterpret_cast<const std::uint8_t*>(table));
+  auto total = hn::Zero(df);
+  std::int64_t b = 0;
+  for (; (b + 1) * kScaleColumns <= columns; ++b) {
+    auto sum = hn::Zero(d32);
+    for (std::size_t i = 0; i < kScaleColumns / 2; i += hn::Lanes(d)) {
+      const auto v = hn::LoadU(d, indices + b * (kScaleColumns / 2) + i);
+      const auto even = hn::BitCast(d8, hn::TableLookupBytes(lookup, hn::And(v, hn::Set(d, 0x0f))));
+      const auto odd = hn::BitCast(d8, hn::TableLookupBytes(lookup, hn::ShiftRight<4>(v)));
+      const std::int8_t* from = x + b * kScaleColumns + i;
+      sum = add_byte_products(even, hn::LoadU(d8, from), sum);
+      sum = add_byte_products(odd, hn::LoadU(d8, from + kScaleColumns / 2), sum);
+    }
+    total = hn::MulAdd(hn::ConvertTo(df, sum), hn::Set(df, scales[b]), total);
+  }
+  result = hn::GetLane(hn::SumOfLanes(df, total));
+  return b;
+}
+
+#else
+
+std::int64_t multiply_blocks(const std::uint8_t*, const std::int8_t*, std::int64_t, const std::int8_t*, const float*,
+                             float&) {
+  return 0;
+}
+
+#endif
+
+float multiply_row_fast(const std::uint8_t* indices, const std::int8_t* table, std::int64_t columns,
+                        const std::byte* x) {
+  const std::int64_t blocks = (columns + kScaleColumns - 1) / kScaleColumns;
+  const auto* scales = reinterpret_cast<const float*>(x);
+  const auto* bytes =
+      reinterpret_cast<const std::int8_t*>(x + (static_cast<std::size_t>(blocks) * sizeof(float) + 63) / 64 * 64);
+  float result = 0;
+  for (std::int64_t b = multiply_blocks(indices, table, columns, bytes, scales, result); b < blocks; ++b) {
+    std::int32_t sum = 0;
+    for (std::int64_t c = b * kScaleColumns; c < std::min(columns, (b + 1) * kScaleColumns); ++c)
+      sum += table[(indices[c / 2] >> (c % 2 * 4)) & 15] *
+             bytes[b * kScaleColumns + c % kScaleColumns / 2 + c % 2 * (kScaleColumns / 2)];
+    result += static_cast<float>(sum) * scales[b];
+  }
+  return result;
+}
+
+void multiply_fast(const PaletteRows& w, const std::int8_t* tables8, const float* scales, std::int64_t first,
+                   std::int64_t count, const std::byte* x, float* y) {
+  for (std::int64_t r = 0; r < count; ++r) {
+    const std::int64_t group = (first + r) / w.group_rows;
+    y[r] = scales[group] *
+           multiply_row_fast(w.indices + (first + r) * (w.columns / 2), tables8 + group * 16, w.columns, x);
+  }
+}
+
+}  // namespace
+}  // namespace d2c::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace d2c::kernels {
+namespace {
+
+HWY_EXPORT(reorder_rows);
+HWY_EXPORT(multiply);
+HWY_EXPORT(expand_columns);
+HWY_EXPORT(products);
+HWY_EXPORT(quantize_row);
+HWY_EXPORT(multiply_fast);
+
+}  // namespace
+
+void reorder(const float* x, std::int64_t m, std::int64_t columns, float* out) {
+  HWY_DYNAMIC_DISPATCH(reorder_rows)(x, m, columns, out);
+}
+
+void multiply_rows(const PaletteRows& w, std::int64_t first, std::int64_t count, const float* x, std::int64_t m,
+                   float* y, std::int64_t stride) {
+  HWY_DYNAMIC_DISPATCH(multiply)(w, first, count, x, m, y, stride);
+}
+
+void expand_rows(const PaletteRows& w, std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end,
+                 float* out) {
+  HWY_DYNAMIC_DISPATCH(expand_columns)(w, first, count, begin, end, out);
+}
+
+void add_products(const float* x, std::int64_t m, std::int64_t x_stride, const float* w, std::int64_t rows,
+                  std::int64_t w_stride, std::int64_t columns, float* y, std::int64_t y_stride) {
+  HWY_DYNAMIC_DISPATCH(products)(x, m, x_stride, w, rows, w_stride, columns, y, y_stride);
+}
+
+std::size_t quantized_bytes(std::int64_t columns) {
+  const auto blocks = static_cast<std::size_t>(columns + 63) / 64;
+  return (blocks * sizeof(float) + 63) / 64 * 64 + blocks * 64;
+}
+
+void quantize(const float* x, std::int64_t columns, std::byte* out) {
+  HWY_DYNAMIC_DISPATCH(quantize_row)(x, columns, out);
+}
+
+void multiply_rows_fast(const PaletteRows& w, const std::int8_t* tables8, const float* scales, std::int64_t first,
+                        std::int64_t count, const std::byte* x, float* y) {
+  HWY_DYNAMIC_DISPATCH(multiply_fast)(w, tables8, scales, first, count, x, y);
+}
+
+}  // namespace d2c::kernels
+#endif
