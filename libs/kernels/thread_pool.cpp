@@ -1,6 +1,5 @@
 #include "libs/kernels/thread_pool.hpp"
 
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
@@ -15,7 +14,7 @@ namespace d2c::kernels {
 namespace {
 
 /// A job of a language model's step follows the last one within microseconds; waking a sleeping thread takes tens.
-constexpr int kSpins = 4000;
+constexpr int kSpins = 2000;
 
 void pause() noexcept {
 #if defined(__x86_64__)
@@ -31,42 +30,45 @@ struct ThreadPool::Impl {
   std::vector<std::thread> threads;
   std::mutex mutex;
   std::condition_variable wake;
-  std::atomic<std::uint64_t> job{0};
-  std::atomic<std::int64_t> next{0};
-  std::atomic<unsigned> working{0};
+  std::atomic<unsigned> sleeping{0};
+  bool stopping = false;  // guarded by mutex
+
+  /// Tasks that nobody has taken yet, on a cache line of its own. `tasks` and `body` change only while it is 0 and all
+  /// tasks are done, so whoever took a task may read them.
+  alignas(64) std::atomic<std::int64_t> left{0};
+  alignas(64) std::atomic<std::int64_t> done{0};
   std::int64_t tasks = 0;
   const Task* body = nullptr;
-  bool stopping = false;
 
   void work(unsigned worker) {
-    for (std::int64_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) (*body)(task, worker);
+    for (std::int64_t seen = left.load(std::memory_order_acquire); seen > 0;) {
+      if (!left.compare_exchange_weak(seen, seen - 1, std::memory_order_acq_rel, std::memory_order_acquire)) continue;
+      (*body)(tasks - seen, worker);
+      done.fetch_add(1, std::memory_order_release);
+      seen = left.load(std::memory_order_acquire);
+    }
   }
 
-  /// The number of the job after `seen`, or `seen` when the pool ends.
-  std::uint64_t wait(std::uint64_t seen) {
+  /// Returns when there may be a task; false when the pool ends.
+  bool wait() {
     for (int i = 0; i < kSpins; ++i) {
-      if (const std::uint64_t now = job.load(std::memory_order_acquire); now != seen) return now;
+      if (left.load(std::memory_order_relaxed) > 0) return true;
       pause();
     }
     std::unique_lock lock(mutex);
-    wake.wait(lock, [&] { return stopping || job.load(std::memory_order_acquire) != seen; });
-    return job.load(std::memory_order_acquire);
+    sleeping.fetch_add(1);
+    wake.wait(lock, [&] { return stopping || left.load() > 0; });
+    sleeping.fetch_sub(1);
+    return !stopping;
   }
 
   void loop(unsigned worker) {
-    for (std::uint64_t seen = 0;;) {
-      const std::uint64_t now = wait(seen);
-      if (now == seen) return;
-      seen = now;
-      work(worker);
-      working.fetch_sub(1, std::memory_order_release);
-    }
+    while (wait()) work(worker);
   }
 };
 
 ThreadPool::ThreadPool(unsigned threads) : impl_(std::make_unique<Impl>()) {
-  for (unsigned worker = 1; worker < threads; ++worker)
-    impl_->threads.emplace_back([this, worker] { impl_->loop(worker); });
+  for (unsigned worker = 1; worker < threads; ++worker) impl_->threads.emplace_back([this, worker] { impl_->loop(worker); });
 }
 
 ThreadPool::~ThreadPool() {
@@ -88,15 +90,15 @@ void ThreadPool::run(std::int64_t tasks, const Task& body) {
   }
   impl_->tasks = tasks;
   impl_->body = &body;
-  impl_->next.store(0, std::memory_order_relaxed);
-  impl_->working.store(static_cast<unsigned>(impl_->threads.size()), std::memory_order_relaxed);
-  {
-    const std::scoped_lock lock(impl_->mutex);
-    impl_->job.fetch_add(1, std::memory_order_release);
+  impl_->done.store(0, std::memory_order_relaxed);
+  impl_->left.store(tasks);
+  // Both this load and a sleeper's look at `left` are sequentially consistent: one of the two sees the other.
+  if (impl_->sleeping.load() > 0) {
+    { const std::scoped_lock lock(impl_->mutex); }
+    impl_->wake.notify_all();
   }
-  impl_->wake.notify_all();
   impl_->work(0);
-  for (int i = 0; impl_->working.load(std::memory_order_acquire) > 0; ++i) {
+  for (int i = 0; impl_->done.load(std::memory_order_acquire) < tasks; ++i) {
     if (i < kSpins) pause();
     else std::this_thread::yield();
   }

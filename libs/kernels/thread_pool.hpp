@@ -11,6 +11,7 @@ namespace d2c::kernels {
 using Task = std::function<void(std::int64_t task, unsigned worker)>;
 
 /// Threads wait spinning for a few microseconds after a job, because the next is usually near, and sleep after that.
+/// Nobody waits for a thread that has not started on a task: on a busy machine the caller does the work itself.
 class ThreadPool {
  public:
   /// `threads` counts the caller; at least 1.
@@ -22,7 +23,7 @@ class ThreadPool {
   [[nodiscard]] unsigned threads() const noexcept;
 
   /// Calls `body` once for each task in [0, tasks) and returns when all are done. Tasks must not throw and not call run().
-  /// One run() at a time.
+  /// One run() at a time; fewer than 2^32 tasks.
   void run(std::int64_t tasks, const Task& body);
 
  private:
