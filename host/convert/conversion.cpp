@@ -1,7 +1,6 @@
 #include "host/convert/conversion.hpp"
 
 #include "host/convert/assembly.hpp"
-#include "host/convert/progress_record.hpp"
 #include "host/convert/provenance.hpp"
 #include "host/convert/report.hpp"
 #include "host/convert/unit_digests.hpp"
@@ -9,6 +8,7 @@
 #include "host/log/log.hpp"
 #include "host/platform/process.hpp"
 #include "host/stop/stop.hpp"
+#include "host/workspace/progress_record.hpp"
 #include "host/workspace/workspace.hpp"
 
 #include <algorithm>
@@ -90,9 +90,42 @@ Value Conversion::plan(const RunOptions& options) const {
 
 namespace {
 
-/// An interruption or a passing failure is worth continuing from; anything else would only fail again.
-bool passes(const Error& e) {
-  return e.code() == Code::interrupted || e.code() == Code::resource || e.code() == Code::network;
+Value to_value(const WeightResult& r) {
+  Value v = Value::list();
+  v.push_back(r.stats.squared_error);
+  v.push_back(r.stats.squared_sum);
+  v.push_back(r.stats.max_error);
+  v.push_back(r.stats.groups);
+  v.push_back(r.stats.groups_certified);
+  v.push_back(r.stats.distinct_values);
+  v.push_back(r.rounding.underflowed);
+  v.push_back(r.rounding.subnormal);
+  return v;
+}
+
+WeightResult from_value(const Value& v) {
+  const Value::List& list = v.items();
+  if (list.size() != 8) fail_input("a journal entry has " + std::to_string(list.size()) + " numbers");
+  WeightResult r;
+  r.done = true;
+  r.stats.struct_size = sizeof r.stats;
+  r.stats.squared_error = list[0].as_real();
+  r.stats.squared_sum = list[1].as_real();
+  r.stats.max_error = list[2].as_real();
+  r.stats.groups = list[3].as_int();
+  r.stats.groups_certified = list[4].as_int();
+  r.stats.distinct_values = list[5].as_int();
+  r.rounding.underflowed = static_cast<std::uint64_t>(list[6].as_int());
+  r.rounding.subnormal = static_cast<std::uint64_t>(list[7].as_int());
+  return r;
+}
+
+std::vector<ProgressRecord::Unit> units_of(const Recipe& recipe, const Assembly& assembly) {
+  const std::vector<std::string> digests = unit_digests(recipe, assembly);
+  std::vector<ProgressRecord::Unit> units;
+  for (std::size_t i = 0; i < digests.size(); ++i)
+    units.push_back({assembly.weights()[i]->key, digests[i], assembly.weights()[i]->bytes()});
+  return units;
 }
 
 /// Gives the package's folder to this run: emptied, unless an earlier run's work in it is wanted.
@@ -123,27 +156,25 @@ StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan
   prepare_package(workspace, options.resume);
   const auto& writer = assembly.writer();
   writer.check(writer->begin(writer->self, workspace.package().c_str()));
-  ProgressRecord record(workspace.journal(), assembly, unit_digests(recipe, assembly), results);
+  ProgressRecord record(workspace.journal(), units_of(recipe, assembly),
+                        [&] { writer.check(writer->sync(writer->self)); });
+  for (std::size_t i = 0; i < results.size(); ++i)
+    if (record.finished(i)) results[i] = from_value(*record.finished(i));
   if (record.resumed() > 0)
     log::info("resuming: " + std::to_string(record.resumed()) + " of " + std::to_string(results.size()) +
               " weights are finished already");
   begin_progress(progress, assembly, results);
   const auto hashing = provenance.work();
   Executor executor(assembly.weights(), writer,
-                    [&](std::size_t weight, const WeightResult& r) { record.add(weight, r); });
+                    [&](std::size_t weight, const WeightResult& r) { record.add(weight, to_value(r)); });
   try {
     executor.run(memory, results, hashing, progress);
     provenance.check_unchanged();
     finish(provenance);
     stop::throw_if_requested();
   } catch (const Error& e) {
-    if (!options.resume || !passes(e)) throw;
-    record.flush();
-    if (record.recorded() == 0) throw;
-    workspace.keep();
-    throw Error(e.code(), std::string(e.what()) + "; " + std::to_string(record.recorded()) + " of " +
-                              std::to_string(results.size()) + " weights are kept in " + workspace.folder().string() +
-                              ": the same command continues there, 'dolphin2coreml clean' removes it");
+    if (!options.resume) throw;
+    record.give_up(e, workspace, "weights");
   }
   progress.end();
   return executor.times();

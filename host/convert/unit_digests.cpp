@@ -5,12 +5,10 @@
 #include "libs/json/json.hpp"
 
 namespace d2c::host {
-namespace {
-
-Value source_identity(const PlannedWeight& weight) {
-  const TensorInfo& tensor = weight.source->tensors()[weight.source_tensor];
-  const std::vector<std::string> files = weight.source->files();
-  Value::List identity{weight.source->plugin().sha256(), tensor.name, tensor.type.text()};
+Value source_identity(const Source& source, std::size_t index) {
+  const TensorInfo& tensor = source.tensors()[index];
+  const std::vector<std::string> files = source.files();
+  Value::List identity{source.plugin().sha256(), tensor.name, tensor.type.text()};
   if (tensor.file < files.size()) identity.push_back(files[tensor.file] + " " + file_identity(files[tensor.file]));
   return identity;
 }
@@ -23,6 +21,8 @@ Value stack_identity(const AdapterStack& stack, const Recipe& recipe) {
     if (adapter.stack == stack.name()) identity.push_back(json::dump(Value(adapter.weight)));
   return identity;
 }
+
+namespace {
 
 /// How and where the weight is stored.
 Value storage_identity(const PlannedWeight& weight, std::size_t index, const Assembly& assembly) {
@@ -51,7 +51,7 @@ std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& asse
     Value identity = Value::table();
     identity.set("key", w.key);
     identity.set("storage", storage_identity(w, i, assembly));
-    if (w.source != nullptr) identity.set("source", source_identity(w));
+    if (w.source != nullptr) identity.set("source", source_identity(*w.source, w.source_tensor));
     if (w.source != nullptr) identity.set("model", Value(Value::List{recipe.model.source, recipe.model.options}));
     if (w.merged != nullptr) identity.set("stack", stack_identity(*w.merged, recipe));
     digests.push_back(sha256_of(json::dump(identity)));

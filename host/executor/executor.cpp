@@ -34,16 +34,20 @@ WorkerNeeds needs_of(Executor::Weights weights) {
 
 }  // namespace
 
-MemoryPlan plan_memory(Executor::Weights weights, unsigned threads, std::uint64_t max_memory, std::uint64_t resident) {
-  const WorkerNeeds needs = needs_of(weights);
-  const std::uint64_t fixed = resident + kSlack + needs.open;
-  const std::uint64_t smallest = fixed + needs.per_worker;
+MemoryPlan plan_workers(unsigned threads, std::uint64_t max_memory, std::uint64_t fixed, std::uint64_t per_worker) {
+  fixed += kSlack;
+  const std::uint64_t smallest = fixed + per_worker;
   if (smallest > max_memory)
     fail(Code::resource,
-         "--max-memory: this conversion needs at least " + std::to_string((smallest + (1u << 20) - 1) >> 20) + "M");
-  const std::uint64_t fitting = needs.per_worker == 0 ? threads : (max_memory - fixed) / needs.per_worker;
+         "--max-memory: this run needs at least " + std::to_string((smallest + (1u << 20) - 1) >> 20) + "M");
+  const std::uint64_t fitting = per_worker == 0 ? threads : (max_memory - fixed) / per_worker;
   const auto workers = static_cast<unsigned>(std::min<std::uint64_t>(threads, fitting));
-  return {std::max(1u, workers), fixed + workers * needs.per_worker};
+  return {std::max(1u, workers), fixed + workers * per_worker};
+}
+
+MemoryPlan plan_memory(Executor::Weights weights, unsigned threads, std::uint64_t max_memory, std::uint64_t resident) {
+  const WorkerNeeds needs = needs_of(weights);
+  return plan_workers(threads, max_memory, resident + needs.open, needs.per_worker);
 }
 
 /// A weight whose tiles are being worked on.

@@ -27,6 +27,11 @@ struct MemoryPlan {
   std::uint64_t bytes = 0;  ///< resident memory expected at the peak
 };
 
+/// As many of `threads` workers as `max_memory` has room for, beside the `fixed` bytes there are without any.
+/// Error(resource) naming the smallest bound that works where not even one fits.
+[[nodiscard]] MemoryPlan plan_workers(unsigned threads, std::uint64_t max_memory, std::uint64_t fixed,
+                                      std::uint64_t per_worker);
+
 /// Memory needed with `threads` workers; fewer where `max_memory` forces it. Error(resource) naming the smallest bound
 /// that works where not even one fits. `resident`: what the process holds before any worker starts.
 [[nodiscard]] MemoryPlan plan_memory(std::span<const std::unique_ptr<PlannedWeight>> weights, unsigned threads,

@@ -1,11 +1,14 @@
 #include "host/platform/files.hpp"
 
+#include <d2c/error.hpp>
+
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 
 namespace d2c::host {
 namespace fs = std::filesystem;
@@ -46,6 +49,14 @@ void sync_directory(const fs::path& directory) {
   if (fd < 0) return;
   fsync(fd);
   close(fd);
+}
+
+void sync_file(const fs::path& file) {
+  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool synced = fd >= 0 && fsync(fd) == 0;
+  const int reason = errno;
+  if (fd >= 0) close(fd);
+  if (!synced) fail(Code::resource, file.string() + ": cannot be made durable: " + std::strerror(reason));
 }
 
 std::uint64_t allocated_bytes(const fs::path& file) {

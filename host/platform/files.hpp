@@ -14,6 +14,9 @@ namespace d2c::host {
 /// Makes renames in a directory durable. Best effort: some file systems refuse to sync directories.
 void sync_directory(const std::filesystem::path& directory);
 
+/// Makes a file's bytes durable; Error(resource) where that fails.
+void sync_file(const std::filesystem::path& file);
+
 /// Disk space a file holds, 0 where it cannot be examined.
 [[nodiscard]] std::uint64_t allocated_bytes(const std::filesystem::path& file);
 

@@ -10,7 +10,10 @@
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
+#include <set>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -38,30 +41,6 @@ const char* spelled(DType type, const std::string& name) {
 }
 
 Value numbers(const Shape& shape) { return Value::List(shape.begin(), shape.end()); }
-
-std::string header_text(std::span<const NamedTensor> tensors, const std::map<std::string, std::string>& metadata) {
-  Value header = Value::table();
-  if (!metadata.empty()) {
-    Value table = Value::table();
-    for (const auto& [key, text] : metadata) table.set(key, text);
-    header.set("__metadata__", std::move(table));
-  }
-  std::int64_t offset = 0;
-  for (const NamedTensor& t : tensors) {
-    if (t.type.bytes() != static_cast<std::int64_t>(t.data.size()))
-      fail_usage("tensor '" + t.name + "' of " + t.type.text() + " comes with " + std::to_string(t.data.size()) +
-                 " bytes");
-    Value entry = Value::table();
-    entry.set("dtype", spelled(t.type.dtype, t.name));
-    entry.set("shape", numbers(t.type.shape));
-    entry.set("data_offsets", numbers({offset, offset + t.type.bytes()}));
-    header.set(t.name, std::move(entry));
-    offset += t.type.bytes();
-  }
-  std::string text = json::dump(header);
-  text.resize((text.size() + 7) / 8 * 8, ' ');  // the tensors start aligned
-  return text;
-}
 
 /// A file beside its final place; removed unless published.
 class Draft {
@@ -103,13 +82,44 @@ class Draft {
 
 }  // namespace
 
+FileLayout::FileLayout(std::span<const Entry> entries, const std::map<std::string, std::string>& metadata) {
+  Value header = Value::table();
+  if (!metadata.empty()) {
+    Value table = Value::table();
+    for (const auto& [key, text] : metadata) table.set(key, text);
+    header.set("__metadata__", std::move(table));
+  }
+  std::set<std::string_view> names;
+  for (const Entry& e : entries) {
+    if (!names.insert(e.name).second) fail_usage("tensor '" + e.name + "' would stand twice in one file");
+    const std::uint64_t end = data_size_ + static_cast<std::uint64_t>(e.type.bytes());
+    Value entry = Value::table();
+    entry.set("dtype", spelled(e.type.dtype, e.name));
+    entry.set("shape", numbers(e.type.shape));
+    entry.set("data_offsets", numbers({static_cast<std::int64_t>(data_size_), static_cast<std::int64_t>(end)}));
+    header.members().emplace_back(e.name, std::move(entry));
+    starts_.push_back(std::exchange(data_size_, end));
+  }
+  std::string text = json::dump(header);
+  text.resize((text.size() + 7) / 8 * 8, ' ');  // the tensors start aligned
+  const std::uint64_t length = text.size();
+  header_.resize(sizeof length);
+  std::memcpy(header_.data(), &length, sizeof length);
+  header_ += text;
+}
+
 void write_file(const std::string& path, std::span<const NamedTensor> tensors,
                 const std::map<std::string, std::string>& metadata) {
-  const std::string header = header_text(tensors, metadata);
-  const std::uint64_t length = header.size();
+  std::vector<FileLayout::Entry> entries;
+  for (const NamedTensor& t : tensors) {
+    if (t.type.bytes() != static_cast<std::int64_t>(t.data.size()))
+      fail_usage("tensor '" + t.name + "' of " + t.type.text() + " comes with " + std::to_string(t.data.size()) +
+                 " bytes");
+    entries.push_back({t.name, t.type});
+  }
+  const FileLayout layout(entries, metadata);
   Draft draft(path);
-  draft.write(&length, sizeof length);
-  draft.write(header.data(), header.size());
+  draft.write(layout.header().data(), layout.header().size());
   for (const NamedTensor& t : tensors) draft.write(t.data.data(), t.data.size());
   draft.publish();
 }

@@ -1,0 +1,43 @@
+// What became of the change that adapters make to a weight, once it was rounded and quantized.
+#pragma once
+
+#include <d2c/value.hpp>
+
+#include <cstddef>
+
+namespace d2c::host {
+
+/// Sums over elements, with d = merged - base as computed and s = stored - base as it can be read back.
+struct MergeProof {
+  double base = 0;       ///< sum of base^2
+  double intended = 0;   ///< sum of d^2
+  double surviving = 0;  ///< sum of s^2
+  double overlap = 0;    ///< sum of d*s
+
+  MergeProof& operator+=(const MergeProof& o) noexcept {
+    base += o.base;
+    intended += o.intended;
+    surviving += o.surviving;
+    overlap += o.overlap;
+    return *this;
+  }
+
+  /// Part of the intended change that is there along its own direction: 1 for all of it, 0 for none.
+  [[nodiscard]] double share() const;
+  /// Between intended and surviving change; 1 where nothing was to change.
+  [[nodiscard]] double cosine() const;
+
+  /// {"delta_norm", "relative_norm", "share", "cosine"}
+  [[nodiscard]] Value report() const;
+
+  [[nodiscard]] Value to_value() const;
+  [[nodiscard]] static MergeProof from_value(const Value& value);
+};
+
+/// Over `count` elements, in a fixed order.
+[[nodiscard]] MergeProof prove_merge(const float* base, const float* merged, const float* stored, std::size_t count);
+
+/// A stack of which less than this share survives is worth a warning.
+inline constexpr double kLeastShare = 0.5;
+
+}  // namespace d2c::host
