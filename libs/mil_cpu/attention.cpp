@@ -2,7 +2,6 @@
 #include "libs/kernels/thread_pool.hpp"
 #include "libs/mil_cpu/ops.hpp"
 #include "libs/mil_cpu/stored.hpp"
-#include "libs/numeric/convert.hpp"
 
 #include <Eigen/Core>
 
@@ -31,8 +30,7 @@ struct Cached {
   const float* rows(const Frame& f, std::int64_t first, std::int64_t count, std::int64_t columns,
                     float* scratch) const {
     if (!region) return place->reals(f) + first * columns;
-    const std::byte* from = f.states[region->state].data + bytes_of(dtype, region->offset + first * columns);
-    numeric::to_float(dtype, from, static_cast<std::size_t>(count * columns), scratch);
+    read_region(f, *region, dtype, first * columns, count * columns, scratch);
     return scratch;
   }
 };

@@ -127,11 +127,9 @@ void Compiler::add_constant(ValueId id) {
 std::shared_ptr<Place> Compiler::materialize(const Tensor& tensor) {
   const StateRegion region = *tensor.region;
   const DType dtype = states_[region.state].type.dtype;
-  const auto count = static_cast<std::size_t>(tensor.type.count());
-  auto place = new_buffer(count * sizeof(float));
-  add([place, region, dtype, count](Frame& f) {
-    numeric::to_float(dtype, f.states[region.state].data + bytes_of(dtype, region.offset), count, place->reals_out(f));
-  });
+  const std::int64_t count = tensor.type.count();
+  auto place = new_buffer(static_cast<std::size_t>(count) * sizeof(float));
+  add([place, region, dtype, count](Frame& f) { read_region(f, region, dtype, 0, count, place->reals_out(f)); });
   return place;
 }
 
@@ -289,6 +287,20 @@ Shape broadcast_strides(const Shape& from, const Shape& to) {
     stride *= extent;
   }
   return strides;
+}
+
+void read_region(const Frame& frame, const StateRegion& region, DType dtype, std::int64_t first, std::int64_t count,
+                 float* out) {
+  const std::byte* state = frame.states[region.state].data;
+  numeric::to_float(dtype, state + bytes_of(dtype, region.offset + first), static_cast<std::size_t>(count), out);
+  if (!region.rest) return;
+  constexpr std::int64_t kChunk = 512;
+  float rest[kChunk];
+  for (std::int64_t at = 0; at < count; at += kChunk) {
+    const std::int64_t n = std::min(kChunk, count - at);
+    numeric::to_float(dtype, state + bytes_of(dtype, *region.rest + first + at), static_cast<std::size_t>(n), rest);
+    for (std::int64_t i = 0; i < n; ++i) out[at + i] += rest[i];
+  }
 }
 
 Plan compile(const Function& function, const std::vector<Feature>& states, const CompileOptions& options,

@@ -131,6 +131,10 @@ class Op {
 /// Strides of a tensor read as if it had the shape `to`: 0 where it repeats.
 [[nodiscard]] Shape broadcast_strides(const Shape& from, const Shape& to);
 
+/// Widens elements [first, first + count) of a region of a state that holds `dtype`.
+void read_region(const Frame& frame, const StateRegion& region, DType dtype, std::int64_t first, std::int64_t count,
+                 float* out);
+
 /// Where an element of a broadcast tensor lies in the one it was broadcast from.
 class BroadcastIndex {
  public:

@@ -239,7 +239,7 @@ class Finder {
 
   /// When each op has read what it reads: views read when their own users do. Ops stand in order, so backwards is enough.
   void find_last_uses() {
-    static constexpr const char* kViews[] = {"slice_by_size", "reshape", "expand_dims", "squeeze", "cast", "identity"};
+    static constexpr const char* kViews[] = {"slice_by_size", "reshape", "expand_dims", "squeeze", "cast", "identity", "add"};
     std::map<ValueId, std::size_t> attended;
     for (const auto& [at, pattern] : fusions_.attention) attended[pattern.keys] = at;
     last_use_.resize(f_.operations.size());

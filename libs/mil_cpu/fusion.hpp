@@ -16,6 +16,7 @@ struct StateRegion {
   std::size_t state = 0;  ///< in the package's list
   std::int64_t offset = 0;
   Shape shape;
+  std::optional<std::int64_t> rest = {};  ///< where as many elements lie that are to be added: what rounding left over
 };
 
 /// softmax(cast(x * y^T * scale) + mask) * v, which one step does.

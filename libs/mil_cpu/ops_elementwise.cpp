@@ -1,4 +1,5 @@
 // Ops that treat every element by itself, with broadcasting.
+#include "libs/kernels/thread_pool.hpp"
 #include "libs/mil_cpu/ops.hpp"
 #include "libs/mil_cpu/stored.hpp"
 
@@ -31,13 +32,21 @@ struct Walk2 {
     if (extents.empty()) extents = {1}, a = {0}, b = {0};
   }
 
-  /// Calls row(offset in a, offset in b, offset in the result) for every run along the last axis.
+  [[nodiscard]] std::int64_t row_count() const { return count_of(std::span(extents).first(extents.size() - 1)); }
+
+  /// Calls row(offset in a, offset in b, offset in the result) for the runs [first, last) along the last axis.
   template <class Row>
-  void rows(Row&& row) const {
+  void rows(std::int64_t first, std::int64_t last, Row&& row) const {
     const std::size_t outer = extents.size() - 1;
-    Shape index(outer, 0);
-    std::int64_t at_a = 0, at_b = 0, at = 0, n = count_of(std::span(extents).first(outer));
-    for (; n > 0; --n, at += extents.back()) {
+    std::int64_t at_a = 0, at_b = 0, at = first * extents.back();
+    std::int64_t index[D2C_MAX_RANK] = {};
+    for (std::size_t i = outer, left = static_cast<std::size_t>(first); i-- > 0;) {
+      const auto extent = static_cast<std::size_t>(extents[i]);
+      index[i] = static_cast<std::int64_t>(left % extent);
+      at_a += a[i] * index[i], at_b += b[i] * index[i];
+      left /= extent;
+    }
+    for (; first < last; ++first, at += extents.back()) {
       row(at_a, at_b, at);
       for (std::size_t i = outer; i-- > 0;) {
         at_a += a[i], at_b += b[i];
@@ -49,10 +58,23 @@ struct Walk2 {
   }
 };
 
+/// Elements that are worth waking another thread for.
+constexpr std::int64_t kTaskElements = 8192;
+
+/// Shares [0, count) out to the threads, `work` being the elements that each of them stands for.
+template <class Part>
+void in_parts(const Frame& f, std::int64_t count, std::int64_t work, const Part& part) {
+  const std::int64_t step = std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(work, 1));
+  if (count <= step) return part(0, count);
+  f.pool->run((count + step - 1) / step, [&](std::int64_t task, unsigned) {
+    part(task * step, std::min(count, (task + 1) * step));
+  });
+}
+
 template <class In, class Out, class F>
-void apply2(const Walk2& w, const In* a, const In* b, Out* out, F f) {
+void apply_rows(const Walk2& w, std::int64_t first, std::int64_t last, const In* a, const In* b, Out* out, F f) {
   const std::int64_t n = w.extents.back(), sa = w.a.back(), sb = w.b.back();
-  w.rows([&](std::int64_t ia, std::int64_t ib, std::int64_t io) {
+  w.rows(first, last, [&](std::int64_t ia, std::int64_t ib, std::int64_t io) {
     const In *x = a + ia, *y = b + ib;
     Out* z = out + io;
     if (sa == 1 && sb == 1) {
@@ -64,6 +86,12 @@ void apply2(const Walk2& w, const In* a, const In* b, Out* out, F f) {
       for (std::int64_t i = 0; i < n; ++i) z[i] = f(x[i * sa], y[i * sb]);
     }
   });
+}
+
+template <class In, class Out, class F>
+void apply2(const Frame& frame, const Walk2& w, const In* a, const In* b, Out* out, F f) {
+  in_parts(frame, w.row_count(), w.extents.back(),
+           [&](std::int64_t first, std::int64_t last) { apply_rows(w, first, last, a, b, out, f); });
 }
 
 /// Integers wrap as the hardware's do; division by zero gives zero instead of a trap.
@@ -138,15 +166,25 @@ void add_binary(Op& op) {
   const auto out = op.compiler().make(id);
   if (is_real(type.dtype)) {
     op.compiler().add([=](Frame& f) {
-      apply2(walk, x->reals(f), y->reals(f), out->reals_out(f), [](float a, float b) { return F::apply(a, b); });
+      apply2(f, walk, x->reals(f), y->reals(f), out->reals_out(f), [](float a, float b) { return F::apply(a, b); });
     });
   } else {
     op.compiler().add([=](Frame& f) {
-      apply2(walk, x->integers(f), y->integers(f), out->integers_out(f),
+      apply2(f, walk, x->integers(f), y->integers(f), out->integers_out(f),
              [](std::int32_t a, std::int32_t b) { return F::apply(a, b); });
     });
   }
   op.compiler().round_result(id);
+}
+
+/// A sum of two regions of one state stays in the state: caches of fp32 graphs keep each number as two halves.
+void add_sum(Op& op) {
+  const auto &x = op.tensor("x").region, &y = op.tensor("y").region;
+  if (!x || !y || x->rest || y->rest || x->state != y->state || x->shape != y->shape ||
+      op.type("x").dtype != DType::f32)
+    return add_binary<Add>(op);
+  const TensorType type = operands(op);
+  op.compiler().set_region(op.result(type), {x->state, x->offset, type.shape, y->offset});
 }
 
 template <class Compare>
@@ -157,12 +195,12 @@ void add_comparison(Op& op) {
   const auto out = op.compiler().make(op.result({DType::boolean, type.shape}));
   if (is_real(type.dtype)) {
     op.compiler().add([=](Frame& f) {
-      apply2(walk, x->reals(f), y->reals(f), out->integers_out(f),
+      apply2(f, walk, x->reals(f), y->reals(f), out->integers_out(f),
              [](float a, float b) { return std::int32_t{Compare()(a, b)}; });
     });
   } else {
     op.compiler().add([=](Frame& f) {
-      apply2(walk, x->integers(f), y->integers(f), out->integers_out(f),
+      apply2(f, walk, x->integers(f), y->integers(f), out->integers_out(f),
              [](std::int32_t a, std::int32_t b) { return std::int32_t{Compare()(a, b)}; });
     });
   }
@@ -216,7 +254,9 @@ void map_reals(Op& op, ValueId id, F f) {
   op.compiler().add([=](Frame& frame) {
     const float* from = x->reals(frame);
     float* to = out->reals_out(frame);
-    for (std::int64_t i = 0; i < count; ++i) to[i] = f(from[i]);
+    in_parts(frame, count, 1, [&](std::int64_t first, std::int64_t last) {
+      for (std::int64_t i = first; i < last; ++i) to[i] = f(from[i]);
+    });
   });
   op.compiler().round_result(id);
 }
@@ -359,7 +399,7 @@ void add_select(Op& op) {
     std::int32_t* to = out->integers_out(f);
     const auto choose = [&](const Walk2& w, const std::int32_t* from, bool when) {
       const std::int64_t n = w.extents.back(), s = w.a.back(), sc = w.b.back();
-      w.rows([&](std::int64_t at, std::int64_t at_c, std::int64_t at_out) {
+      w.rows(0, w.row_count(), [&](std::int64_t at, std::int64_t at_c, std::int64_t at_out) {
         for (std::int64_t i = 0; i < n; ++i)
           if ((keep[at_c + i * sc] != 0) == when) to[at_out + i] = from[at + i * s];
       });
@@ -370,7 +410,7 @@ void add_select(Op& op) {
 }
 
 constexpr NamedOp kOps[] = {
-    {"add", add_binary<Add>},
+    {"add", add_sum},
     {"sub", add_binary<Sub>},
     {"mul", add_binary<Mul>},
     {"real_div", add_binary<Div>},

@@ -132,7 +132,7 @@ void add_slice_by_size(Op& op) {
     if (size[a] < 0 || size[a] > x.shape[a]) op.fail("size " + to_string(size) + " does not fit " + x.text());
   }
   const ValueId id = op.result({x.dtype, size});
-  if (op.tensor("x").region) return add_slice_of_state(op, id, size);
+  if (op.tensor("x").region && !op.tensor("x").region->rest) return add_slice_of_state(op, id, size);
   const auto from = op.numbers("x"), at = op.numbers("begin");
   const auto out = op.compiler().make(id);
   op.compiler().add([=, extents = x.shape, where = name_of(op)](Frame& f) {
