@@ -1,0 +1,114 @@
+import DolphinBench
+import DolphinRuntime
+import Foundation
+
+/// The commands of `dolphin`. Results go to stdout, everything else to stderr.
+enum Commands {
+  private static let usage = """
+    dolphin chat  PACKAGE [--system TEXT] [--max-tokens N] [--temperature T] [--top-p P] [--seed N] [--overflow error|shift]
+    dolphin embed PACKAGE [--instruction TEXT] [--normalize]     texts on stdin, one a line; JSON lines on stdout
+    dolphin bench PACKAGE [--repetitions N] [--max-tokens N] [--csv FILE] [--jsonl FILE]
+    every command: [--tokenizer DIR] [--precision fp32|fp16|fast] [--threads N] [--units all|cpuAndGPU|cpuAndNeuralEngine|cpuOnly] [--cpu-runner]
+
+    """
+  private static let common: Set = ["tokenizer", "precision", "threads", "units"]
+
+  /// 0; 2 for wrong usage, 3 for bad input, 5 where this machine cannot run packages, 1 for what failed otherwise.
+  static func run(_ words: [String]) async -> Int32 {
+    do {
+      switch words.first {
+      case "chat": try await chat(words.dropFirst())
+      case "embed": try await embed(words.dropFirst())
+      case "bench": try await bench(words.dropFirst())
+      case "help", "--help", "-h": write(usage)
+      default: throw DolphinError.invalidArgument("give a command:\n\(usage)")
+      }
+      return 0
+    } catch {
+      FileHandle.standardError.write(Data("dolphin: \(error.localizedDescription)\n".utf8))
+      return exitCode(error)
+    }
+  }
+
+  private static func exitCode(_ error: any Error) -> Int32 {
+    switch error as? DolphinError {
+    case .invalidArgument: 2
+    case .invalidInput, .contextOverflow: 3
+    case .unavailable: 5
+    default: 1
+    }
+  }
+
+  private static func chat(_ words: some Sequence<String>) async throws {
+    let options: Set = ["system", "max-tokens", "temperature", "top-p", "seed", "overflow"]
+    let arguments = try Arguments(words, known: common.union(options), flags: ["cpu-runner"])
+    let model = try await load(arguments)
+    let overflow = try choice(arguments, "overflow", OverflowPolicy.error) { OverflowPolicy(rawValue: $0) }
+    let session = ChatSession(model, instructions: arguments.text("system"), overflow: overflow)
+    let generation = GenerationOptions(
+      maxTokens: try arguments.number("max-tokens", or: 512), temperature: try arguments.number("temperature", or: 0),
+      topP: try arguments.number("top-p", or: 1), seed: try arguments.number("seed", or: 0))
+    while let line = readLine() {
+      for try await piece in session.streamResponse(to: line, options: generation) { write(piece) }
+      write("\n")
+    }
+  }
+
+  private static func embed(_ words: some Sequence<String>) async throws {
+    let arguments = try Arguments(words, known: common.union(["instruction"]), flags: ["cpu-runner", "normalize"])
+    let embedder = try await load(arguments).embeddings
+    var texts: [String] = []
+    while let line = readLine() { texts.append(line) }
+    let vectors = try await embedder.encode(
+      texts, instruction: arguments.text("instruction"), normalize: arguments.has("normalize"))
+    for vector in vectors { write(String(decoding: try JSONEncoder().encode(vector), as: UTF8.self) + "\n") }
+  }
+
+  private static func bench(_ words: some Sequence<String>) async throws {
+    let options: Set = ["repetitions", "max-tokens", "csv", "jsonl"]
+    let arguments = try Arguments(words, known: common.union(options), flags: ["cpu-runner"])
+    var runner = BenchmarkRunner()
+    runner.repetitions = try arguments.number("repetitions", or: runner.repetitions)
+    runner.maxTokens = try arguments.number("max-tokens", or: runner.maxTokens)
+    guard runner.repetitions > 0 else { throw DolphinError.invalidArgument("--repetitions must be above 0") }
+    var sinks: [any MetricsSink] = []
+    if let path = arguments.text("csv") { sinks.append(CSVSink(URL(fileURLWithPath: path))) }
+    if let path = arguments.text("jsonl") { sinks.append(JSONLinesSink(URL(fileURLWithPath: path))) }
+    let rows = try await runner.run(try await load(arguments), sinks: sinks)
+    summarize(rows)
+  }
+
+  private static func summarize(_ rows: [BenchmarkRow]) {
+    let columns: [(String, (BenchmarkRow) -> Double)] = [
+      ("tokens_per_second", \.tokensPerSecond), ("init_ms", \.initMilliseconds), ("ttft_ms", \.firstTokenMilliseconds),
+      ("decode_ms_per_token", \.decodeMillisecondsPerToken), ("embed_ms", \.embedMilliseconds),
+    ]
+    for (name, value) in columns {
+      let samples = rows.map(value)
+      let parts = [50.0, 90, 99].map { "p\(Int($0)) \(String(format: "%.3f", percentile(samples, $0)))" }
+      write("\(name): \(parts.joined(separator: "  "))\n")
+    }
+  }
+
+  private static func load(_ arguments: Arguments) async throws -> DolphinModel {
+    guard arguments.positional.count == 1 else { throw DolphinError.invalidArgument("give one package:\n\(usage)") }
+    var configuration = DolphinModel.Configuration()
+    configuration.tokenizerFolder = arguments.text("tokenizer").map { URL(fileURLWithPath: $0) }
+    configuration.threads = try arguments.number("threads", or: 0)
+    configuration.usesCPURunner = arguments.has("cpu-runner")
+    configuration.cpuPrecision = try choice(arguments, "precision", .fp32) { CPUBackend.Precision(rawValue: $0) }
+    configuration.computeUnits = try choice(arguments, "units", .all) { DolphinModel.ComputeUnits(rawValue: $0) }
+    return try await DolphinModel.load(
+      from: URL(fileURLWithPath: arguments.positional[0]), configuration: configuration)
+  }
+
+  private static func choice<Value>(
+    _ arguments: Arguments, _ name: String, _ usual: Value, _ parse: (String) -> Value?
+  ) throws -> Value {
+    guard let text = arguments.text(name) else { return usual }
+    guard let value = parse(text) else { throw DolphinError.invalidArgument("--\(name) has no value '\(text)'") }
+    return value
+  }
+
+  private static func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
+}

@@ -1,0 +1,3 @@
+import Foundation
+
+exit(await Commands.run(Array(CommandLine.arguments.dropFirst())))

@@ -1,0 +1,124 @@
+import DolphinRuntime
+import Foundation
+import Testing
+
+private func metrics(
+  _ session: ChatSession, _ message: String, _ options: GenerationOptions = .init()
+) async throws -> (FinishReason, GenerationMetrics) {
+  for try await event in session.streamDetails(to: message, options: options) {
+    if case .finished(let reason, let metrics) = event { return (reason, metrics) }
+  }
+  throw CancellationError()
+}
+
+@Suite struct AChatSession {
+  @Test func answersAndRemembers() async throws {
+    let session = ChatSession(try fakeModel(), instructions: "Be brief.")
+    #expect(try await session.respond(to: "Hi") == "1: naïve 🐬.")
+    #expect(try await session.respond(to: "Again") == "2: naïve 🐬.")
+    #expect(await session.history.map(\.role) == [.user, .assistant, .user, .assistant])
+  }
+
+  @Test func streamsWholeCharacters() async throws {
+    var pieces: [String] = []
+    for try await piece in ChatSession(try fakeModel()).streamResponse(to: "Hi") { pieces.append(piece) }
+    #expect(pieces == "1: naïve 🐬.".map(String.init))
+  }
+
+  @Test func readsOnlyWhatIsNewOfTheNextTurn() async throws {
+    let session = ChatSession(try fakeModel())
+    _ = try await session.respond(to: "Hi")
+    let (reason, metrics) = try await metrics(session, "Again")
+    #expect(reason == .stop)
+    #expect(metrics.reusedTokens >= "user\nHiassistant\n1: naïve 🐬.".utf8.count)
+    #expect(metrics.reusedTokens < metrics.promptTokens)
+  }
+
+  @Test func stopsAtTheLengthAskedFor() async throws {
+    let session = ChatSession(try fakeModel())
+    let (reason, metrics) = try await metrics(session, "Hi", .init(maxTokens: 3))
+    #expect(reason == .length)
+    #expect(metrics.generatedTokens == 3)
+    #expect(await session.history.last?.content == "1: ")
+  }
+
+  @Test func stopSequencesEndTheAnswerAndAreNotShown() async throws {
+    var options = GenerationOptions()
+    options.stopSequences = ["ïve", "never"]
+    #expect(try await ChatSession(try fakeModel()).respond(to: "Hi", options: options) == "1: na")
+  }
+
+  @Test func endingTheIterationEndsTheAnswerWithinATokenAndKeepsWhatWasSaid() async throws {
+    let backend = FakeBackend(delay: .milliseconds(20))
+    let session = ChatSession(try fakeModel(backend))
+    for try await _ in session.streamResponse(to: "Hi") { break }
+    await session.waitUntilIdle()
+    let calls = backend.log.count
+    try await Task.sleep(for: .milliseconds(100))
+    #expect(backend.log.count == calls)
+    #expect(await session.history.count == 2)
+    #expect(try await session.respond(to: "Again") == "2: naïve 🐬.")
+  }
+
+  @Test func cancellingTheTaskThrows() async throws {
+    let session = ChatSession(try fakeModel(FakeBackend(delay: .milliseconds(50))))
+    let task = Task { try await session.respond(to: "Hi") }
+    try await Task.sleep(for: .milliseconds(70))
+    task.cancel()
+    await #expect(throws: CancellationError.self) { try await task.value }
+  }
+
+  @Test func refusesASecondQuestionMeanwhile() async throws {
+    let session = ChatSession(try fakeModel(FakeBackend(delay: .milliseconds(20))))
+    var isFirst = true
+    for try await _ in session.streamResponse(to: "Hi") where isFirst {
+      isFirst = false
+      await #expect(throws: DolphinError.busy) { try await session.respond(to: "Me too") }
+    }
+    #expect(await session.history.count == 2)
+  }
+
+  @Test func sessionsOfOneModelDoNotMix() async throws {
+    let model = try fakeModel(FakeBackend(delay: .milliseconds(1)))
+    try await withThrowingTaskGroup(of: [String].self) { group in
+      for _ in 0..<4 {
+        group.addTask {
+          let session = ChatSession(model)
+          return [try await session.respond(to: "a"), try await session.respond(to: "b")]
+        }
+      }
+      for try await answers in group { #expect(answers == ["1: naïve 🐬.", "2: naïve 🐬."]) }
+    }
+  }
+
+  @Test func isRestoredFromASnapshot() async throws {
+    let model = try fakeModel()
+    let session = ChatSession(model, instructions: "Be brief.")
+    _ = try await session.respond(to: "Hi")
+    let stored = try JSONEncoder().encode(await session.snapshot)
+    let restored = ChatSession(model, restoring: try JSONDecoder().decode(ChatSession.Snapshot.self, from: stored))
+    #expect(await restored.snapshot == session.snapshot)
+    #expect(try await restored.respond(to: "Again") == "2: naïve 🐬.")
+  }
+
+  @Test func refusesAMessageThatDoesNotFitAndGoesOn() async throws {
+    let session = ChatSession(try fakeModel(FakeBackend(context: 100)))
+    let long = String(repeating: "x", count: 200)
+    await #expect(throws: DolphinError.self) { try await session.respond(to: long) }
+    #expect(await session.history.isEmpty)
+    #expect(try await session.respond(to: "Hi") == "1: naïve 🐬.")
+  }
+
+  @Test func endsWhereTheContextEnds() async throws {
+    let session = ChatSession(try fakeModel(FakeBackend(context: 24, prefill: 8)))
+    let (reason, metrics) = try await metrics(session, "H")
+    #expect(reason == .context)
+    #expect(metrics.promptTokens + metrics.generatedTokens == 25)
+  }
+
+  @Test func forgetsTheOldestTurnsIfAskedTo() async throws {
+    let session = ChatSession(try fakeModel(FakeBackend(context: 130)), overflow: .shift)
+    for _ in 0..<6 { #expect(try await session.respond(to: "Hello").hasSuffix(": naïve 🐬.")) }
+    #expect(await session.history.count < 12)
+  }
+}
