@@ -74,8 +74,10 @@ def test_merged_encoder_adapters_embed_as_live_ones(case, tmp_path, measure):
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_an_fp16_package_embeds_within_the_rounding_of_fp16(case, precision, tmp_path, measure):
+    """At fp32 only the weights are rounded. At fp16 every result is, also the large hidden values that trained models of
+    many layers keep for a few tokens."""
     _, smallest = Encoder(tmp_path, case, *settings(quantize__plugin='"none"')).compare("--precision", precision)
-    measure(f"fp16 encoder at {precision}, 1 - cosine", 1 - smallest, 1e-4)
+    measure(f"fp16 encoder at {precision}, 1 - cosine", 1 - smallest, {"fp32": 1e-4, "fp16": 2e-3}[precision])
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if c["model"] != "smollm2"][:1], ids=name_of)
