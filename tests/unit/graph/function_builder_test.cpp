@@ -1,8 +1,6 @@
-#include "tests/unit/graph/plain_weights.hpp"
+#include "tests/unit/graph/function_under_test.hpp"
 
 #include "host/graph/mil_name.hpp"
-
-#include <d2c/graph.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -16,17 +14,8 @@ using testing::HasSubstr;
 
 const TensorType kHalf{DType::f16, {2}};
 
-class FunctionBuilding : public testing::Test {
+class FunctionBuilding : public test::FunctionUnderTest {
  protected:
-  Program program_;
-  test::PlainWeights weights_;
-  std::string message_;
-  FunctionBuilder builder_{program_, weights_, "f", [this](d2c_code code, const char* text) {
-                             message_ = text;
-                             return code;
-                           }};
-  Graph g_{builder_.c()};
-
   Node square(Node x, const std::string& name) { return g_.op("square", name, {{"x", x}}); }
   const GraphFunction& finished() {
     builder_.finish();

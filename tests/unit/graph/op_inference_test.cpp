@@ -1,6 +1,4 @@
-#include "tests/unit/graph/plain_weights.hpp"
-
-#include <d2c/graph.hpp>
+#include "tests/unit/graph/function_under_test.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,17 +10,8 @@ namespace {
 
 using testing::HasSubstr;
 
-/// A function under construction; the last refusal is kept as text.
-class OpInference : public testing::Test {
+class OpInference : public test::FunctionUnderTest {
  protected:
-  Program program_;
-  test::PlainWeights weights_;
-  std::string message_;
-  FunctionBuilder builder_{program_, weights_, "f", [this](d2c_code code, const char* text) {
-                             message_ = text;
-                             return code;
-                           }};
-  Graph g_{builder_.c()};
   int inputs_ = 0;
 
   Node input(DType dtype, Shape shape) {
