@@ -71,6 +71,8 @@ Plan Compiler::compile() {
 
 std::shared_ptr<const Place> Compiler::numbers(ValueId id) {
   Tensor& t = tensors_[id];
+  if (t.type.count() == 0)
+    fail_input(where_ + ": '" + function_.values[id].name + "' is empty, used where numbers belong");
   if (t.place == nullptr && t.stored != nullptr) add_constant(id);
   if (t.place == nullptr && t.region) return materialize(t);
   if (t.place == nullptr)

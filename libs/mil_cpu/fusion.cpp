@@ -9,6 +9,8 @@
 namespace d2c::mil_cpu {
 namespace {
 
+bool is_real(DType dtype) { return dtype == DType::f16 || dtype == DType::f32; }
+
 constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
 constexpr std::int64_t kMaxKnown = 64;
 
@@ -148,9 +150,18 @@ class Finder {
     p.queries = *argument(product, "x");
     p.keys = *argument(product, "y");
     p.values = *argument(op(user), "y");
-    if (!shapes_fit(p)) return;
+    if (!shapes_fit(p) || !std::ranges::all_of(passed, [&](std::size_t i) { return makes_scores(i, p); })) return;
     fusions_.skipped.insert(passed.begin(), passed.end());
     fusions_.attention.emplace(user, p);
+  }
+
+  /// Does the op declare its result as the pattern's scores, [b..., Q, N]?
+  [[nodiscard]] bool makes_scores(std::size_t i, const AttentionPattern& p) const {
+    Shape scores = f_.values[p.queries].type.shape;
+    const Shape& keys = f_.values[p.keys].type.shape;
+    scores.back() = keys[keys.size() - 2];
+    return op(i).results.size() == 1 && f_.values[op(i).results[0]].type.shape == scores &&
+           is_real(f_.values[op(i).results[0]].type.dtype);
   }
 
   /// Queries [b..., Q, D], keys and values [b' ..., N, D] with b' broadcast to b, mask [1..., Q or 1, N].
@@ -187,6 +198,9 @@ class Finder {
       return;
     for (const std::size_t user : users_[*state])
       if (user > read && user < write) return;
+    // What the types say is checked op by op where ops run by themselves; here nobody else would.
+    const TensorType& type = f_.values[*state].type;
+    if (f_.values[op(read).results[0]].type != type || f_.values[op(update).results[0]].type != type) return;
     fusions_.skipped.insert({read, write});
     fusions_.in_place.emplace(update, *state);
   }

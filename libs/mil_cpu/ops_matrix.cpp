@@ -30,8 +30,8 @@ void add_linear(Op& op) {
   }
   TensorType type = x;
   type.shape.back() = weight.shape[0];
-  const std::int64_t rows = columns_of(x.shape) == 0 ? 0 : x.count() / x.shape.back();
   const auto from = op.numbers("x");
+  const std::int64_t rows = x.count() / x.shape.back();
   const auto linear =
       std::make_shared<const Linear>(op.tensor("weight").stored, op.compiler().options().precision == Precision::fast);
   const auto scratch = op.compiler().scratch(linear->scratch_bytes(rows, op.compiler().options().threads));

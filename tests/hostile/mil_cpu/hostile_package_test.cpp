@@ -256,6 +256,29 @@ TEST(HostileStates, AStateIsNoTensorAndATensorNoState) {
   EXPECT_NE(build("read_state", "input", "x"), "accepted");
 }
 
+TEST(HostileStates, AReadLargerThanTheStateIsRefusedAlsoWhereItFuses) {
+  EXPECT_THAT(refusal_of([](FunctionBuilder& f) {
+                const TensorType large{DType::f32, {64}};
+                f.state("cache", kPair);
+                f.op("read_state", "before", large, {{"input", "cache"}});
+                f.op("slice_update", "updated", large,
+                     {{"x", "before"}, {"update", "x"}, {"begin", Constant::i32s({60})}, {"end", Constant::i32s({62})}});
+                f.ops("write_state", "written", {}, {{"input", "cache"}, {"data", "updated"}});
+                f.op("relu", "y", kPair, {{"x", "x"}});
+                f.output("y");
+              }),
+              HasSubstr("read_state 'before'"));
+}
+
+TEST(HostileProgram, EmptyOperandsAreRefused) {
+  EXPECT_THAT(refusal_of([](FunctionBuilder& f) {
+                f.op("linear", "y", {DType::f32, {3}},
+                     {{"x", Constant{{DType::f32, {0}}, {}}}, {"weight", Constant{{DType::f32, {3, 0}}, {}}}});
+                f.output("y");
+              }),
+              HasSubstr("empty"));
+}
+
 TEST(HostileCalls, PositionsOutsideTheCacheAreErrorsAndWriteNothing) {
   const SampleShape shape;
   const auto runner = open_runner(sample_decoder(shape), {});
