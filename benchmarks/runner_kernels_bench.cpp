@@ -42,7 +42,8 @@ struct Weights {
     std::normal_distribution<float> normal(0, 0.02F);
     const auto groups = static_cast<std::size_t>(rows / kGroupRows);
     for (std::size_t i = 0; i < groups * 16; ++i) tables.push_back(d2c::float_to_half(normal(random)));
-    for (std::size_t i = 0; i < groups * 16; ++i) tables8.push_back(static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127));
+    for (std::size_t i = 0; i < groups * 16; ++i)
+      tables8.push_back(static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127));
     scales.assign(groups, 0.01F);
   }
 
@@ -55,7 +56,8 @@ struct Weights {
 const Weights& weights(const benchmark::State& state) {
   static std::pair<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<Weights>> last;
   const std::pair shape(state.range(0), state.range(1));
-  if (last.second == nullptr || last.first != shape) last = {shape, std::make_unique<Weights>(shape.first, shape.second)};
+  if (last.second == nullptr || last.first != shape)
+    last = {shape, std::make_unique<Weights>(shape.first, shape.second)};
   return *last.second;
 }
 
@@ -123,30 +125,31 @@ void fast(benchmark::State& state) {
 
 void prefill(benchmark::State& state) {
   const Weights& w = weights(state);
-  const std::int64_t m = state.range(2);
+  const std::int64_t m = state.range(2), panel = panel_size(), padded = (m + panel - 1) / panel * panel, tile_rows = 48;
   const std::vector<float> x = activations(m * w.columns);
-  std::vector<float> reordered(x.size()), y(static_cast<std::size_t>(m * w.rows)), tile(48 * kOrderBlock);
+  std::vector<float> packed(static_cast<std::size_t>(padded * w.columns)),
+      sums(static_cast<std::size_t>(tile_rows * padded)), tile(static_cast<std::size_t>(tile_rows * kOrderBlock));
   std::int64_t i = 0;
   for (auto _ : state) {
     const PaletteRows rows = w.copy(i++);
-    reorder(x.data(), m, w.columns, reordered.data());
-    std::fill(y.begin(), y.end(), 0.0F);
-    for (std::int64_t first = 0; first < w.rows; first += 48) {
-      const std::int64_t count = std::min<std::int64_t>(48, w.rows - first);
+    for (std::int64_t p = 0; p < m; p += panel)
+      pack_panel(x.data() + p * w.columns, std::min(panel, m - p), w.columns, true, packed.data() + p * w.columns);
+    for (std::int64_t first = 0; first < w.rows; first += tile_rows) {
+      const std::int64_t count = std::min(tile_rows, w.rows - first);
       for (std::int64_t c = 0; c < w.columns; c += kOrderBlock) {
         const std::int64_t width = std::min(kOrderBlock, w.columns - c);
         expand_rows(rows, first, count, c, c + width, tile.data());
-        add_products(reordered.data() + c, m, w.columns, tile.data(), count, width, width, y.data() + first, w.rows);
+        add_products(packed.data(), m, w.columns, c, tile.data(), count, width, sums.data());
       }
     }
-    benchmark::DoNotOptimize(y.data());
+    benchmark::DoNotOptimize(sums.data());
   }
   report(state, w, m);
 }
 
 /// q, gate, down and head of SmolLM2-135M, then of Llama 3.2 1B and Llama 3.1 8B.
-constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {{576, 576},    {1536, 576},  {576, 1536},   {49152, 576},
-                                                             {2048, 2048},  {8192, 2048}, {2048, 8192},  {4096, 4096},
+constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {{576, 576},    {1536, 576},  {576, 1536},  {49152, 576},
+                                                             {2048, 2048},  {8192, 2048}, {2048, 8192}, {4096, 4096},
                                                              {14336, 4096}, {4096, 14336}};
 
 void shapes(benchmark::internal::Benchmark* b) {

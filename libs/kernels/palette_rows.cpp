@@ -89,10 +89,39 @@ float table_value(const std::uint8_t* indices, const std::uint16_t* table, std::
 
 #if HWY_TARGET != HWY_SCALAR
 
-/// The columns that fill whole vectors; returns how many those are.
+/// kRows weight rows of one palette times one row of x, for the columns that fill whole vectors; returns how many those are.
+/// What is loaded of x serves all rows, and there are sums enough that no multiply-add waits for another.
 template <int kRows>
 std::int64_t multiply_vectors(const std::uint8_t* indices, const Tables& split, std::int64_t columns, const float* x,
                               float (&sums)[kRows]) {
+  const Bytes d;
+  const Floats df;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
+  const auto low = hn::LoadDup128(d, split.low), high = hn::LoadDup128(d, split.high);
+  auto even0 = hn::Zero(df), odd0 = hn::Zero(df);
+  [[maybe_unused]] auto even1 = hn::Zero(df), odd1 = hn::Zero(df);
+  std::int64_t at = 0;
+  for (const std::int64_t block = block_columns(); at + block <= columns; at += block) {
+    expand(hn::LoadU(d, indices + at / 2), low, high, [&](int k, auto w) HWY_ATTR {
+      auto& sum = k % 2 == 0 ? even0 : odd0;
+      sum = hn::MulAdd(w, hn::LoadU(df, x + at + k * lanes), sum);
+    });
+    if constexpr (kRows > 1) {
+      expand(hn::LoadU(d, indices + (columns + at) / 2), low, high, [&](int k, auto w) HWY_ATTR {
+        auto& sum = k % 2 == 0 ? even1 : odd1;
+        sum = hn::MulAdd(w, hn::LoadU(df, x + at + k * lanes), sum);
+      });
+    }
+  }
+  sums[0] = hn::GetLane(hn::SumOfLanes(df, hn::Add(even0, odd0)));
+  if constexpr (kRows > 1) sums[1] = hn::GetLane(hn::SumOfLanes(df, hn::Add(even1, odd1)));
+  return at;
+}
+
+/// The same for one weight row times kX > 1 rows of x.
+template <int kX>
+std::int64_t multiply_vectors_few(const std::uint8_t* indices, const Tables& split, std::int64_t columns,
+                                  const float* x, float (&sums)[kX]) {
   const Bytes d;
   const Floats df;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
@@ -103,22 +132,16 @@ std::int64_t multiply_vectors(const std::uint8_t* indices, const Tables& split, 
   for (const std::int64_t block = block_columns(); at + block <= columns; at += block) {
     expand(hn::LoadU(d, indices + at / 2), low, high, [&](int k, auto w) HWY_ATTR {
       const float* from = x + at + k * lanes;
-      if constexpr (kRows == 1) {  // two sums, so that one multiply-add need not wait for the other
-        auto& sum = k % 2 == 0 ? sum0 : sum1;
-        sum = hn::MulAdd(w, hn::LoadU(df, from), sum);
-      } else {
-        sum0 = hn::MulAdd(w, hn::LoadU(df, from), sum0);
-        sum1 = hn::MulAdd(w, hn::LoadU(df, from + columns), sum1);
-        if constexpr (kRows > 2) sum2 = hn::MulAdd(w, hn::LoadU(df, from + 2 * columns), sum2);
-        if constexpr (kRows > 3) sum3 = hn::MulAdd(w, hn::LoadU(df, from + 3 * columns), sum3);
-      }
+      sum0 = hn::MulAdd(w, hn::LoadU(df, from), sum0);
+      sum1 = hn::MulAdd(w, hn::LoadU(df, from + columns), sum1);
+      if constexpr (kX > 2) sum2 = hn::MulAdd(w, hn::LoadU(df, from + 2 * columns), sum2);
+      if constexpr (kX > 3) sum3 = hn::MulAdd(w, hn::LoadU(df, from + 3 * columns), sum3);
     });
   }
-  if constexpr (kRows == 1) sum0 = hn::Add(sum0, sum1);
   sums[0] = hn::GetLane(hn::SumOfLanes(df, sum0));
-  if constexpr (kRows > 1) sums[1] = hn::GetLane(hn::SumOfLanes(df, sum1));
-  if constexpr (kRows > 2) sums[2] = hn::GetLane(hn::SumOfLanes(df, sum2));
-  if constexpr (kRows > 3) sums[3] = hn::GetLane(hn::SumOfLanes(df, sum3));
+  sums[1] = hn::GetLane(hn::SumOfLanes(df, sum1));
+  if constexpr (kX > 2) sums[2] = hn::GetLane(hn::SumOfLanes(df, sum2));
+  if constexpr (kX > 3) sums[3] = hn::GetLane(hn::SumOfLanes(df, sum3));
   return at;
 }
 
@@ -141,6 +164,10 @@ template <int kRows>
 std::int64_t multiply_vectors(const std::uint8_t*, const Tables&, std::int64_t, const float*, float (&)[kRows]) {
   return 0;
 }
+template <int kX>
+std::int64_t multiply_vectors_few(const std::uint8_t*, const Tables&, std::int64_t, const float*, float (&)[kX]) {
+  return 0;
+}
 std::int64_t expand_vectors(const std::uint8_t*, const Tables&, std::int64_t begin, std::int64_t, float*) {
   return begin;
 }
@@ -148,30 +175,38 @@ std::int64_t expand_vectors(const std::uint8_t*, const Tables&, std::int64_t beg
 #endif
 
 template <int kRows>
-void multiply_row(const std::uint8_t* indices, const std::uint16_t* table, const Tables& split, std::int64_t columns,
-                  const float* x, float* y, std::int64_t stride) {
+void multiply_rows_by_one(const std::uint8_t* indices, const std::uint16_t* table, const Tables& split,
+                          std::int64_t columns, const float* x, float* y) {
   float sums[kRows] = {};
-  for (std::int64_t at = multiply_vectors<kRows>(indices, split, columns, x, sums); at < columns; ++at) {
-    const float w = table_value(indices, table, at);
-    for (int i = 0; i < kRows; ++i) sums[i] += w * x[i * columns + at];
-  }
-  for (int i = 0; i < kRows; ++i) y[i * stride] = sums[i];
+  for (std::int64_t at = multiply_vectors<kRows>(indices, split, columns, x, sums); at < columns; ++at)
+    for (int r = 0; r < kRows; ++r) sums[r] += table_value(indices + r * (columns / 2), table, at) * x[at];
+  std::copy(sums, sums + kRows, y);
+}
+
+template <int kX>
+void multiply_row_by_few(const std::uint8_t* indices, const std::uint16_t* table, const Tables& split,
+                         std::int64_t columns, const float* x, float* y, std::int64_t stride) {
+  float sums[kX] = {};
+  for (std::int64_t at = multiply_vectors_few<kX>(indices, split, columns, x, sums); at < columns; ++at)
+    for (int i = 0; i < kX; ++i) sums[i] += table_value(indices, table, at) * x[i * columns + at];
+  for (int i = 0; i < kX; ++i) y[i * stride] = sums[i];
 }
 
 void multiply(const PaletteRows& w, std::int64_t first, std::int64_t count, const float* x, std::int64_t m, float* y,
               std::int64_t stride) {
+  const std::int64_t columns = w.columns;
   for (std::int64_t r = 0; r < count;) {
     const std::int64_t group = (first + r) / w.group_rows, stop = std::min(count, (group + 1) * w.group_rows - first);
     const std::uint16_t* table = w.tables + group * 16;
     const Tables split(table);
-    for (; r < stop; ++r) {
-      const std::uint8_t* indices = w.indices + (first + r) * (w.columns / 2);
-      switch (m) {
-        case 1: multiply_row<1>(indices, table, split, w.columns, x, y + r, stride); break;
-        case 2: multiply_row<2>(indices, table, split, w.columns, x, y + r, stride); break;
-        case 3: multiply_row<3>(indices, table, split, w.columns, x, y + r, stride); break;
-        default: multiply_row<4>(indices, table, split, w.columns, x, y + r, stride); break;
-      }
+    for (std::int64_t rows = 1; r < stop; r += rows) {
+      const std::uint8_t* indices = w.indices + (first + r) * (columns / 2);
+      rows = m == 1 && r + 1 < stop ? 2 : 1;
+      if (rows == 2) multiply_rows_by_one<2>(indices, table, split, columns, x, y + r);
+      else if (m == 1) multiply_rows_by_one<1>(indices, table, split, columns, x, y + r);
+      else if (m == 2) multiply_row_by_few<2>(indices, table, split, columns, x, y + r, stride);
+      else if (m == 3) multiply_row_by_few<3>(indices, table, split, columns, x, y + r, stride);
+      else multiply_row_by_few<4>(indices, table, split, columns, x, y + r, stride);
     }
   }
 }
@@ -186,56 +221,69 @@ void expand_columns(const PaletteRows& w, std::int64_t first, std::int64_t count
   }
 }
 
-/// kX rows of x by kW rows of w: as many sums as registers hold.
-template <int kX, int kW>
-HWY_INLINE void add_block(const float* x, std::int64_t x_stride, const float* w, std::int64_t w_stride,
-                          std::int64_t columns, float* y, std::int64_t y_stride) {
-  const Floats df;
-  const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
-  using V = hn::Vec<Floats>;
-  V s00 = hn::Zero(df), s01 = s00, s02 = s00, s10 = s00, s11 = s00, s12 = s00, s20 = s00, s21 = s00, s22 = s00,
-    s30 = s00, s31 = s00, s32 = s00;
-  std::int64_t c = 0;
-  for (; c + lanes <= columns; c += lanes) {
-    const V w0 = hn::LoadU(df, w + c);
-    V w1 = w0, w2 = w0;
-    if constexpr (kW > 1) w1 = hn::LoadU(df, w + w_stride + c);
-    if constexpr (kW > 2) w2 = hn::LoadU(df, w + 2 * w_stride + c);
-    const auto row = [&](const float* from, V& a, V& b, V& e) HWY_ATTR {
-      const V v = hn::LoadU(df, from);
-      a = hn::MulAdd(v, w0, a);
-      if constexpr (kW > 1) b = hn::MulAdd(v, w1, b);
-      if constexpr (kW > 2) e = hn::MulAdd(v, w2, e);
-    };
-    row(x + c, s00, s01, s02);
-    if constexpr (kX > 1) row(x + x_stride + c, s10, s11, s12);
-    if constexpr (kX > 2) row(x + 2 * x_stride + c, s20, s21, s22);
-    if constexpr (kX > 3) row(x + 3 * x_stride + c, s30, s31, s32);
-  }
-  const V sums[4][3] = {{s00, s01, s02}, {s10, s11, s12}, {s20, s21, s22}, {s30, s31, s32}};
-  for (int i = 0; i < kX; ++i) {
-    for (int r = 0; r < kW; ++r) {
-      float sum = hn::GetLane(hn::SumOfLanes(df, sums[i][r]));
-      for (std::int64_t k = c; k < columns; ++k) sum += x[i * x_stride + k] * w[r * w_stride + k];
-      y[i * y_stride + r] += sum;
+/// Rows of x in a panel: two vectors of each column.
+std::int64_t panel_rows() { return static_cast<std::int64_t>(2 * hn::Lanes(Floats())); }
+
+void pack_rows(const float* x, std::int64_t count, std::int64_t columns, bool reordered, float* out) {
+  const std::int64_t panel = panel_rows(), block = block_columns(), whole = reordered ? columns / block * block : 0;
+  std::vector<std::int64_t> sources;
+  for (std::int64_t c = 0; c < std::min(whole, block); ++c) sources.push_back(source_column(c));
+  for (std::int64_t i = 0; i < panel; ++i, x += columns) {
+    if (i >= count) {
+      for (std::int64_t c = 0; c < columns; ++c) out[c * panel + i] = 0;
+      continue;
     }
+    std::int64_t at = 0;
+    for (; at < whole; at += block)
+      for (std::int64_t c = 0; c < block; ++c) out[(at + c) * panel + i] = x[at + sources[static_cast<std::size_t>(c)]];
+    for (; at < columns; ++at) out[at * panel + i] = x[at];
   }
 }
 
-template <int kW>
-void add_row_block(const float* x, std::int64_t m, std::int64_t x_stride, const float* w, std::int64_t w_stride,
-                   std::int64_t columns, float* y, std::int64_t y_stride) {
-  std::int64_t i = 0;
-  for (; i + 4 <= m; i += 4)
-    add_block<4, kW>(x + i * x_stride, x_stride, w, w_stride, columns, y + i * y_stride, y_stride);
-  for (; i < m; ++i) add_block<1, kW>(x + i * x_stride, x_stride, w, w_stride, columns, y + i * y_stride, y_stride);
+/// sums[r][i] += sum over c of w[r][c] * x[c][i] for kRows rows of w and the panel's rows i of x: as many sums as registers
+/// hold.
+template <int kRows>
+HWY_INLINE void add_panel_block(const float* x, const float* w, std::int64_t w_stride, std::int64_t columns,
+                                float* sums, std::int64_t sums_stride) {
+  const Floats df;
+  const std::size_t lanes = hn::Lanes(df);
+  using V = hn::Vec<Floats>;
+  V a0 = hn::LoadU(df, sums), b0 = hn::LoadU(df, sums + lanes);
+  [[maybe_unused]] V a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, b1 = b0, b2 = b0, b3 = b0, b4 = b0, b5 = b0;
+  const auto load = [&](int r, V& a, V& b) HWY_ATTR {
+    a = hn::LoadU(df, sums + r * sums_stride);
+    b = hn::LoadU(df, sums + r * sums_stride + lanes);
+  };
+  const auto store = [&](int r, V a, V b) HWY_ATTR {
+    hn::StoreU(a, df, sums + r * sums_stride);
+    hn::StoreU(b, df, sums + r * sums_stride + lanes);
+  };
+  if constexpr (kRows > 1) load(1, a1, b1), load(2, a2, b2), load(3, a3, b3), load(4, a4, b4), load(5, a5, b5);
+  for (std::int64_t c = 0; c < columns; ++c, x += 2 * lanes, ++w) {
+    const V x0 = hn::LoadU(df, x), x1 = hn::LoadU(df, x + lanes);
+    const auto row = [&](int r, V& a, V& b) HWY_ATTR {
+      const V v = hn::Set(df, w[r * w_stride]);
+      a = hn::MulAdd(v, x0, a);
+      b = hn::MulAdd(v, x1, b);
+    };
+    row(0, a0, b0);
+    if constexpr (kRows > 1) row(1, a1, b1), row(2, a2, b2), row(3, a3, b3), row(4, a4, b4), row(5, a5, b5);
+  }
+  store(0, a0, b0);
+  if constexpr (kRows > 1) store(1, a1, b1), store(2, a2, b2), store(3, a3, b3), store(4, a4, b4), store(5, a5, b5);
 }
 
-void products(const float* x, std::int64_t m, std::int64_t x_stride, const float* w, std::int64_t rows,
-              std::int64_t w_stride, std::int64_t columns, float* y, std::int64_t y_stride) {
-  std::int64_t r = 0;
-  for (; r + 3 <= rows; r += 3) add_row_block<3>(x, m, x_stride, w + r * w_stride, w_stride, columns, y + r, y_stride);
-  for (; r < rows; ++r) add_row_block<1>(x, m, x_stride, w + r * w_stride, w_stride, columns, y + r, y_stride);
+void add_panels(const float* x, std::int64_t m, std::int64_t x_columns, std::int64_t begin, const float* w,
+                std::int64_t rows, std::int64_t columns, float* sums) {
+  const std::int64_t panel = panel_rows(), stride = (m + panel - 1) / panel * panel;
+  for (std::int64_t first = 0; first < m; first += panel) {
+    const float* from = x + first * x_columns + begin * panel;
+    std::int64_t r = 0;
+    for (; r + 6 <= rows; r += 6)
+      add_panel_block<6>(from, w + r * columns, columns, columns, sums + r * stride + first, stride);
+    for (; r < rows; ++r)
+      add_panel_block<1>(from, w + r * columns, columns, columns, sums + r * stride + first, stride);
+  }
 }
 
 // ---------------------------------------------------------------- 8 bits
@@ -361,7 +409,9 @@ namespace {
 HWY_EXPORT(reorder_rows);
 HWY_EXPORT(multiply);
 HWY_EXPORT(expand_columns);
-HWY_EXPORT(products);
+HWY_EXPORT(panel_rows);
+HWY_EXPORT(pack_rows);
+HWY_EXPORT(add_panels);
 HWY_EXPORT(quantize_row);
 HWY_EXPORT(multiply_fast);
 
@@ -381,9 +431,15 @@ void expand_rows(const PaletteRows& w, std::int64_t first, std::int64_t count, s
   HWY_DYNAMIC_DISPATCH(expand_columns)(w, first, count, begin, end, out);
 }
 
-void add_products(const float* x, std::int64_t m, std::int64_t x_stride, const float* w, std::int64_t rows,
-                  std::int64_t w_stride, std::int64_t columns, float* y, std::int64_t y_stride) {
-  HWY_DYNAMIC_DISPATCH(products)(x, m, x_stride, w, rows, w_stride, columns, y, y_stride);
+std::int64_t panel_size() { return HWY_DYNAMIC_DISPATCH(panel_rows)(); }
+
+void pack_panel(const float* x, std::int64_t count, std::int64_t columns, bool reordered, float* out) {
+  HWY_DYNAMIC_DISPATCH(pack_rows)(x, count, columns, reordered, out);
+}
+
+void add_products(const float* x, std::int64_t m, std::int64_t x_columns, std::int64_t begin, const float* w,
+                  std::int64_t rows, std::int64_t columns, float* sums) {
+  HWY_DYNAMIC_DISPATCH(add_panels)(x, m, x_columns, begin, w, rows, columns, sums);
 }
 
 std::size_t quantized_bytes(std::int64_t columns) {

@@ -30,13 +30,19 @@ void multiply_rows(const PaletteRows& w, std::int64_t first, std::int64_t count,
 
 /// Columns [begin, end) of the rows as floats, in the order of the expansion: out [count, end - begin]. `begin` is a multiple
 /// of kOrderBlock, and so is `end` unless it is the last column.
-inline constexpr std::int64_t kOrderBlock = 512;
+inline constexpr std::int64_t kOrderBlock = 256;
 void expand_rows(const PaletteRows& w, std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end,
                  float* out);
 
-/// y[i * y_stride + r] += sum over c of x[i * x_stride + c] * w[r * w_stride + c].
-void add_products(const float* x, std::int64_t m, std::int64_t x_stride, const float* w, std::int64_t rows,
-                  std::int64_t w_stride, std::int64_t columns, float* y, std::int64_t y_stride);
+/// Products of many rows of x work on panels of this many, the last one filled up with zeros.
+[[nodiscard]] std::int64_t panel_size();
+/// `count` <= panel_size() rows x [count, columns], columns in the order of the expansion or as they are, for add_products():
+/// out [columns, panel_size()].
+void pack_panel(const float* x, std::int64_t count, std::int64_t columns, bool reordered, float* out);
+/// sums[r, i] += sum over c of w[r, c] * x[i, begin + c] for r < rows, c < columns, and all rows i of the panels that m rows
+/// make. x: those panels, each of `x_columns` columns; w [rows, columns]; sums [rows, panels * panel_size()].
+void add_products(const float* x, std::int64_t m, std::int64_t x_columns, std::int64_t begin, const float* w,
+                  std::int64_t rows, std::int64_t columns, float* sums);
 
 /// The approximate product: x rounded to 8 bits by blocks, palettes to 8 bits each.
 [[nodiscard]] std::size_t quantized_bytes(std::int64_t columns);

@@ -17,6 +17,11 @@ constexpr std::int64_t kTileColumns = kernels::kOrderBlock;
 /// Weights of a task that expands in registers: long against the cost of taking a task.
 constexpr std::int64_t kTaskWeights = 32768;
 
+std::int64_t padded_rows(std::int64_t m) {
+  const std::int64_t panel = kernels::panel_size();
+  return (m + panel - 1) / panel * panel;
+}
+
 /// Can the rows be expanded in registers? 4 bits, fp16 entries, whole rows sharing a palette.
 bool is_packed(const Stored& w) {
   return w.form == Stored::Form::palette && w.data_type.dtype == DType::u4 && w.type.dtype == DType::f16 &&
@@ -46,25 +51,27 @@ Linear::Linear(std::shared_ptr<const Stored> weight, bool fast)
   }
 }
 
+std::int64_t Linear::tile_columns() const noexcept { return packed_ ? std::min(kTileColumns, columns_) : columns_; }
+
 std::size_t Linear::scratch_bytes(std::int64_t m, unsigned threads) const {
-  const std::size_t reordered = packed_ ? static_cast<std::size_t>(m * columns_) * sizeof(float) : 0;
-  const std::size_t quantized = tables8_.empty() ? 0 : static_cast<std::size_t>(m) * kernels::quantized_bytes(columns_);
-  const std::size_t tiles =
-      threads * static_cast<std::size_t>(kTileRows * (packed_ ? kTileColumns : columns_)) * sizeof(float);
-  return std::max((reordered + 63) / 64 * 64 + tiles, quantized);
+  if (packed_ && m <= kernels::kMaxFewRows)
+    return tables8_.empty() ? static_cast<std::size_t>(m * columns_) * sizeof(float)
+                            : static_cast<std::size_t>(m) * kernels::quantized_bytes(columns_);
+  const std::int64_t padded = padded_rows(m);
+  const std::int64_t tiles = static_cast<std::int64_t>(threads) * kTileRows * (tile_columns() + padded);
+  return static_cast<std::size_t>((padded * columns_ + 15) / 16 * 16 + tiles) * sizeof(float);
 }
 
 void Linear::apply(kernels::ThreadPool& pool, const float* x, std::int64_t m, const float* bias, float* y,
                    std::byte* scratch) const {
   auto* floats = reinterpret_cast<float*>(scratch);
-  if (!tables8_.empty() && m <= kernels::kMaxFewRows) {
-    apply_fast(pool, x, m, y, scratch);
-  } else if (packed_) {
-    kernels::reorder(x, m, columns_, floats);
-    if (m <= kernels::kMaxFewRows) apply_few(pool, floats, m, y);
-    else apply_many(pool, floats, m, y, floats + (m * columns_ + 15) / 16 * 16);
-  } else {
+  if (!packed_ || m > kernels::kMaxFewRows) {
     apply_many(pool, x, m, y, floats);
+  } else if (!tables8_.empty()) {
+    apply_fast(pool, x, m, y, scratch);
+  } else {
+    kernels::reorder(x, m, columns_, floats);
+    apply_few(pool, floats, m, y);
   }
   if (bias == nullptr) return;
   for (std::int64_t i = 0; i < m; ++i)
@@ -93,18 +100,27 @@ void Linear::apply_fast(kernels::ThreadPool& pool, const float* x, std::int64_t 
   });
 }
 
-void Linear::apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, float* tiles) const {
-  const std::int64_t step = packed_ ? kTileColumns : columns_;
-  std::fill_n(y, m * rows_, 0.0F);
+void Linear::apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, float* memory) const {
+  const std::int64_t panel = kernels::panel_size(), padded = padded_rows(m);
+  pool.run(padded / panel, [&](std::int64_t p, unsigned) {
+    kernels::pack_panel(x + p * panel * columns_, std::min(panel, m - p * panel), columns_, packed_,
+                        memory + p * panel * columns_);
+  });
+  float* tiles = memory + (padded * columns_ + 15) / 16 * 16;
+  const std::int64_t step = tile_columns();
   pool.run((rows_ + kTileRows - 1) / kTileRows, [&](std::int64_t task, unsigned worker) {
     const std::int64_t first = task * kTileRows, count = std::min(kTileRows, rows_ - first);
-    float* tile = tiles + worker * kTileRows * step;
+    float* tile = tiles + worker * kTileRows * (step + padded);
+    float* sums = tile + kTileRows * step;
+    std::fill_n(sums, count * padded, 0.0F);
     for (std::int64_t c = 0; c < columns_; c += step) {
       const std::int64_t width = std::min(step, columns_ - c);
       if (packed_) kernels::expand_rows(palette_, first, count, c, c + width, tile);
       else expand_rows(*weight_, first, count, tile);
-      kernels::add_products(x + c, m, columns_, tile, count, width, width, y + first, rows_);
+      kernels::add_products(memory, m, columns_, c, tile, count, width, sums);
     }
+    for (std::int64_t i = 0; i < m; ++i)
+      for (std::int64_t r = 0; r < count; ++r) y[i * rows_ + first + r] = sums[r * padded + i];
   });
 }
 

@@ -27,7 +27,8 @@ class Linear {
  private:
   void apply_few(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y) const;
   void apply_fast(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, std::byte* scratch) const;
-  void apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, float* tiles) const;
+  void apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, float* memory) const;
+  [[nodiscard]] std::int64_t tile_columns() const noexcept;
 
   std::shared_ptr<const Stored> weight_;
   std::int64_t rows_, columns_;
