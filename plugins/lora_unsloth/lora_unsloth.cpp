@@ -3,11 +3,22 @@
 #include <d2c/error.hpp>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdio>
+#include <string_view>
 
 namespace d2c::lora {
 namespace {
+
+JoinSettings settings_of(const Value& options) {
+  JoinSettings settings;
+  settings.density = options.real_or("density", settings.density);
+  if (options.text_or("majority_sign_method", "total") == "frequency") settings.majority = Majority::frequency;
+  settings.seed = static_cast<std::uint64_t>(options.int_or("seed", 0));
+  settings.svd_rank = options.int_or("svd_rank", 0);
+  return settings;
+}
 
 std::vector<Adapter> open_adapters(const Value& list) {
   if (list.items().empty()) fail_usage("adapters: the list is empty");
@@ -53,6 +64,24 @@ std::string describe(const std::vector<Adapter>& adapters, std::size_t tensors) 
   return text + ", " + std::to_string(tensors) + " tensors";
 }
 
+/// "unsloth/Llama-3-8B-bnb-4bit" -> "llama-3-8b": the same weights go by many paths.
+std::string bare_name(std::string name) {
+  while (!name.empty() && name.back() == '/') name.pop_back();
+  name = name.substr(name.find_last_of('/') + 1);
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
+  for (const std::string_view suffix : {"-bnb-4bit", "-unsloth"})
+    if (name.ends_with(suffix)) name.resize(name.size() - suffix.size());
+  return name;
+}
+
+/// Empty where nothing says that adapter and base do not belong together.
+std::string mismatch_of(const Adapter& adapter, const BaseModel& base) {
+  const std::string& trained_on = adapter.config().base_model;
+  const std::string given = base.config.text_or("_name_or_path", "");
+  if (trained_on.empty() || given.empty() || bare_name(trained_on) == bare_name(given)) return {};
+  return adapter.name() + " was trained on '" + trained_on + "', and the model calls itself '" + given + "'";
+}
+
 int flags_of(const TensorChanges& changes) {
   return (changes.low_rank() ? D2C_TARGET_LOW_RANK : 0) | (changes.needs_prepare() ? D2C_TARGET_PREPARE : 0);
 }
@@ -60,7 +89,7 @@ int flags_of(const TensorChanges& changes) {
 }  // namespace
 
 LoraUnsloth::LoraUnsloth(const Host& host, const Config& config)
-    : combination_(parse_combination(config.get_or("combination", "sequential"))),
+    : combination_(parse_combination(config.get_or("combination", "sequential"), settings_of(config.value()))),
       adapters_(open_adapters(config.value().at("adapters"))) {
   for (const Adapter& adapter : adapters_) {
     report_config(host, adapter);
@@ -76,6 +105,9 @@ void LoraUnsloth::bind(const BaseModel& base) {
     targets_.push_back({changes_[i].tensor, static_cast<int>(changes_[i].rank()), flags_of(changes_[i])});
   }
   summary_ = describe(adapters_, changes_.size());
+  if (combination_.kind == Combination::Kind::joined) summary_ += ", joined by " + combination_.name;
+  for (const Adapter& adapter : adapters_)
+    if (const std::string mismatch = mismatch_of(adapter, base); !mismatch.empty()) summary_ += "; " + mismatch;
 }
 
 std::unique_ptr<MergeJob> LoraUnsloth::begin(const std::string& tensor) { return make_job(changes_of(tensor)); }

@@ -15,6 +15,15 @@ namespace d2c::lora {
 
 class LoraUnsloth final : public AdapterMerger {
  public:
+  static constexpr OptionSpec kOptions[] = {
+      {"density", D2C_VALUE_REAL, "0.5", nullptr,
+       "Share of each factor's elements that ties, dare_* and magnitude_prune keep."},
+      {"majority_sign_method", D2C_VALUE_TEXT, "\"total\"", "[\"total\", \"frequency\"]",
+       "How ties and dare_ties elect a sign: by the sum of the values, or of their signs."},
+      {"seed", D2C_VALUE_INTEGER, "0", nullptr, "Of what dare_* drops at random."},
+      {"svd_rank", D2C_VALUE_INTEGER, "0", nullptr, "Rank that svd keeps; 0: the largest of the adapters."},
+  };
+
   LoraUnsloth(const Host& host, const Config& config);
 
   void bind(const BaseModel& base) override;

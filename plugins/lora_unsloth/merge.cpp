@@ -8,6 +8,7 @@
 #include <array>
 #include <cmath>
 #include <functional>
+#include <span>
 #include <utility>
 
 namespace d2c::lora {
@@ -40,32 +41,36 @@ std::vector<float> transpose(const std::vector<float>& in, std::int64_t rows, st
   return out;
 }
 
-/// The sum of the terms, each scaled in fp32, in order.
-std::vector<float> sum_of(const std::vector<Term>& terms) {
-  std::vector<float> sum;
-  for (const Term& term : terms) {
-    std::vector<float> values = term.tensor.values();
-    const auto scale = static_cast<float>(term.scale);
-    for (float& v : values) v *= scale;
-    if (sum.empty()) sum = std::move(values);
-    else std::transform(sum.begin(), sum.end(), values.begin(), sum.begin(), std::plus<>());
-  }
-  return sum;
-}
-
-/// Row-major [rows of the side, columns of the side], whichever way it is stored.
-std::vector<float> factor_values(const LowRank& change, const std::vector<Term>& side) {
-  std::vector<float> values = sum_of(side);
+/// Row-major [rows of the side, columns of the side], whichever way the terms are stored.
+std::vector<float> side_values(const LowRank& change, std::span<const Term> side) {
+  std::vector<float> values = join_terms(side, change.join == Join::svd ? Join::sum : change.join, change.settings);
   const Shape& stored = side.front().tensor.shape();
   return change.transposed ? transpose(values, stored[0], stored[1]) : values;
 }
 
+Product nearest_to_sum(const LowRank& change, const Shape& shape) {
+  std::vector<Product> parts;
+  for (std::size_t i = 0; i < change.b.size(); ++i) {
+    const Shape& stored = change.a[i].tensor.shape();
+    parts.push_back({change.transposed ? stored[1] : stored[0], side_values(change, {&change.b[i], 1}),
+                     side_values(change, {&change.a[i], 1})});
+  }
+  return nearest_product(parts, rows_of(shape), columns_of(shape), change.rank);
+}
+
+Product product_of(const LowRank& change, const Shape& shape) {
+  Product product = change.join == Join::svd
+                        ? nearest_to_sum(change, shape)
+                        : Product{change.rank, side_values(change, change.b), side_values(change, change.a)};
+  if (change.scale != 1)
+    for (float& v : product.b) v *= static_cast<float>(change.scale);
+  return product;
+}
+
 class LowRankStep final : public Step {
  public:
-  LowRankStep(const LowRank& change, std::int64_t columns)
-      : rank_(change.rank),
-        b_(factor_values(change, change.b)),
-        a_(factor_values(change, change.a), change.rank, columns) {}
+  LowRankStep(Product product, std::int64_t columns)
+      : rank_(product.rank), b_(std::move(product.b)), a_(product.a, product.rank, columns) {}
 
   void apply(const RowTile& tile) const override {
     a_.add_product(b_.data() + tile.first_row * rank_, tile.rows, tile.weights.data());
@@ -173,7 +178,7 @@ class ReplaceRowsStep final : public Step {
 
 class AddStep final : public Step {
  public:
-  explicit AddStep(const Add& change) : values_(sum_of({change.term})) {}
+  explicit AddStep(const Add& change) : values_(join_terms({&change.term, 1}, Join::sum, {})) {}
 
   void apply(const RowTile& tile) const override {
     const float* first = values_.data() + tile.first_row * tile.columns;
@@ -188,7 +193,7 @@ std::unique_ptr<Step> make_step(const TensorChanges& owner, const Change& change
   struct Maker {
     const TensorChanges& owner;
     std::unique_ptr<Step> operator()(const LowRank& c) const {
-      return std::make_unique<LowRankStep>(c, columns_of(owner.shape));
+      return std::make_unique<LowRankStep>(product_of(c, owner.shape), columns_of(owner.shape));
     }
     std::unique_ptr<Step> operator()(const RowMagnitude& c) const { return std::make_unique<RowMagnitudeStep>(c); }
     std::unique_ptr<Step> operator()(const ColumnMagnitude& c) const {
@@ -279,11 +284,10 @@ Factor make_factor(const TensorChanges& changes, d2c_factor_side side, bool with
   if (!is_a) out.values.resize(static_cast<std::size_t>(out.rows * out.columns));
   std::int64_t column = 0;
   for (const Change& change : changes.changes) {
-    const auto& low_rank = std::get<LowRank>(change);
-    const std::vector<float> part = factor_values(low_rank, is_a ? low_rank.a : low_rank.b);
-    if (is_a) out.values.insert(out.values.end(), part.begin(), part.end());
-    else paste_columns(part, low_rank.rank, column, out);
-    column += low_rank.rank;
+    const Product part = product_of(std::get<LowRank>(change), changes.shape);
+    if (is_a) out.values.insert(out.values.end(), part.a.begin(), part.a.end());
+    else paste_columns(part.b, part.rank, column, out);
+    column += part.rank;
   }
   return out;
 }

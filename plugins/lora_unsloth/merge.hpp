@@ -1,6 +1,7 @@
 // The changes an adapter stack makes to one tensor, and the jobs that carry them out on row tiles.
 #pragma once
 
+#include "plugins/lora_unsloth/join.hpp"
 #include "plugins/lora_unsloth/stored_tensor.hpp"
 
 #include <d2c/plugin.hpp>
@@ -13,18 +14,16 @@
 
 namespace d2c::lora {
 
-/// A stored tensor times a number.
-struct Term {
-  StoredTensor tensor;
-  double scale = 1;
-};
-
-/// W += B*A, where B and A are sums of terms of one shape: B [out, rank], A [rank, in], or stored transposed.
+/// W += B*A. B [out, rank] and A [rank, in], or stored transposed, are joined from terms of one shape; with Join::svd the
+/// products of the terms are, which may have any ranks.
 struct LowRank {
   std::int64_t rank = 0;
   std::vector<Term> b;
   std::vector<Term> a;
   bool transposed = false;
+  Join join = Join::sum;
+  JoinSettings settings;
+  double scale = 1;  ///< of the joined B
 };
 
 /// DoRA: every row is brought to the length the vector says.
