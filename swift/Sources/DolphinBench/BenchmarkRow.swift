@@ -33,7 +33,7 @@ public struct BenchmarkRow: Codable, Sendable, Equatable {
       firstTokenMilliseconds,
     ]
     return
-      ([timestamp.formatted(.iso8601.time(includingFractionalSeconds: true))]
+      ([timestamp.formatted(Date.ISO8601FormatStyle(includingFractionalSeconds: true))]
       + numbers.map(Self.decimal) + ["\(promptTokens)", "\(generatedTokens)"]).joined(separator: ",")
   }
 

@@ -18,6 +18,7 @@ import Testing
     #expect(table.count == 4)
     #expect(table[0].hasPrefix("timestamp,tokens_per_second,init_ms,decode_ms_per_token,embed_ms,"))
     #expect(table.allSatisfy { $0.split(separator: ",").count == 9 })
+    #expect(table[1].wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z,.*/) != nil)
     #expect(try String(contentsOf: lines, encoding: .utf8).split(separator: "\n").count == 3)
   }
 
