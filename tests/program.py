@@ -37,12 +37,14 @@ class Program:
     def start(self, *arguments, **options):
         return subprocess.Popen(
             [PROGRAM, *map(str, arguments)], cwd=self.folder, env=environment(self.folder), text=True,
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
+            **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
-    def run(self, *arguments, **options):
-        """The finished process, whatever its exit code."""
+    def run(self, *arguments, stdin=None, **options):
+        """The finished process, whatever its exit code; `stdin` is the text it finds there."""
+        if stdin is not None:
+            options["stdin"] = subprocess.PIPE
         process = self.start(*arguments, **options)
-        stdout, stderr = process.communicate(timeout=300)
+        stdout, stderr = process.communicate(stdin, timeout=300)
         return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
     def ok(self, *arguments, **options):

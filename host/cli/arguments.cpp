@@ -6,7 +6,9 @@
 #include <CLI/CLI.hpp>
 
 #include <algorithm>
+#include <charconv>
 #include <cstring>
+#include <map>
 
 namespace d2c::host::cli {
 namespace {
@@ -56,6 +58,15 @@ class Shorthands {
              "Belongs to a verify command, which this release does not have")
           ->expected(0, 1)
           ->group("");
+  }
+
+  void add_merge_to(CLI::App& app) {
+    text(app, "--model", "model.source", "Model directory or .gguf file")->required();
+    adapter(app, "--adapter", "chat", "LoRA adapter, DIR[:WEIGHT]; repeatable, merged in this order");
+    text(app, "--combination", "adapters.combination",
+         "sequential, linear, cat, svd, ties, dare_linear, dare_ties or magnitude_prune");
+    text(app, "--tied", "adapters.tied",
+         "An adapter of a tied embedding or head: untie (as the live adapter acts) or shared (as PEFT merges)");
   }
 
   [[nodiscard]] std::vector<Override> overrides() const { return overrides_; }
@@ -120,6 +131,20 @@ class Shorthands {
   std::vector<Override> overrides_;
 };
 
+/// "1,2,3".
+std::vector<std::int32_t> parse_tokens(const char* flag, const std::string& text) {
+  std::vector<std::int32_t> ids;
+  for (const std::string& part : split(text, ',')) {
+    std::int32_t id = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), id);
+    if (error != std::errc() || end != part.data() + part.size() || id < 0)
+      fail_usage(std::string(flag) + ": '" + part + "' is no token id; write ids like 1,2,3");
+    ids.push_back(id);
+  }
+  if (ids.empty()) fail_usage(std::string(flag) + ": there is no token; write ids like 1,2,3");
+  return ids;
+}
+
 /// Everything one parse needs; CLI11 keeps references into it.
 class Parser {
  public:
@@ -132,26 +157,19 @@ class Parser {
         "'dolphin2coreml help COMMAND' explains a command.\n"
         "Exit codes: 0 ok, 1 a check failed, 2 usage or recipe, 3 input, 4 network, 5 memory, disk or lock, 6 plugin, "
         "130 interrupted.");
-    add_conversion(*command(app_, "convert", Command::convert, "Convert a model into a Core ML package"), true);
-    add_conversion(*command(app_, "plan", Command::plan, "Show what convert would do, reading headers only"), false);
-    subject(*command(app_, "inspect", Command::inspect, "Describe a finished package"), "PACKAGE", "The .mlpackage",
-            true);
-    subject(*command(app_, "clean", Command::clean, "Remove what an interrupted run left beside an output"), "OUTPUT",
-            "The output it was writing", true);
-    CLI::App& plugins = *group("plugins", "List plugins, or show one");
-    command(plugins, "list", Command::plugins_list, "Every plugin found, where, and why any was refused");
-    subject(*command(plugins, "info", Command::plugins_info, "What one plugin offers, with its options"), "NAME",
-            "The plugin", true);
-    CLI::App& recipe = *group("recipe", "Check and show recipes");
-    for (const auto& [name, which, help] :
-         {std::tuple{"check", Command::recipe_check, "Check a recipe, its plugins' options included"},
-          std::tuple{"show", Command::recipe_show, "The resolved recipe, with where each value was written"}}) {
-      CLI::App& sub = *command(recipe, name, which, help);
-      subject(sub, "RECIPE", "Path, or name of a shipped recipe", false);
-      add_recipe_flags(sub);
-    }
-    command(recipe, "schema", Command::recipe_schema, "JSON Schema of recipes, for editors");
-    command(recipe, "reference", Command::recipe_reference, "Tables of all recipe keys, in Markdown");
+    add_convert();
+    add_plan();
+    add_merge();
+    add_diff();
+    add_inspect();
+    add_clean();
+    add_generate();
+    add_chat();
+    add_embed();
+    add_bench();
+    add_tokenize();
+    add_plugins();
+    add_recipe();
   }
 
   std::optional<Answer> run(int argc, const char* const* argv) {
@@ -179,6 +197,7 @@ class Parser {
       out_.overrides.push_back({set.substr(0, equals), set.substr(equals + 1), "--set " + set});
     }
     if (dry_run_) out_.command = Command::plan;
+    if (!max_shard_.empty()) out_.merge.max_shard_bytes = parse_size(max_shard_);
     if (!max_memory_.empty()) out_.run.max_memory = parse_size(max_memory_);
     return std::nullopt;
   }
@@ -217,22 +236,195 @@ class Parser {
 
   void add_recipe_flags(CLI::App& app) {
     shorthands_.add_to(app, out_);
+    add_set_flag(app);
+  }
+
+  void add_set_flag(CLI::App& app) {
     app.add_option("--set", sets_, "Set a recipe key: --set quantize.bits=6; repeatable")
         ->type_name("KEY=VALUE")
         ->expected(1)
         ->take_all();
   }
 
-  void add_conversion(CLI::App& app, bool writes) {
+  CLI::App& add_conversion(const char* name, Command which, const char* help) {
+    CLI::App& app = *command(app_, name, which, help);
     subject(app, "RECIPE", "Path, or name of a shipped recipe (default: dolphin3-llama3.1-8b, or base with --model)",
             false);
     add_recipe_flags(app);
-    app.add_option("-o,--output", out_.run.output, "The package to write");
+    add_run_flags(app, "The package to write");
+    return app;
+  }
+
+  void add_run_flags(CLI::App& app, const char* output) {
+    app.add_option("-o,--output", out_.run.output, output);
     app.add_option("-j,--threads", out_.run.threads, "Worker threads (default: all cores)");
     app.add_option("--max-memory", max_memory_, "Bound on resident memory, e.g. 2G (default: 1G)");
     app.add_flag("--force", out_.run.force, "Replace an existing output");
     app.add_flag("--resume,!--no-resume", out_.run.resume, "Continue an interrupted run (default), or start afresh");
-    if (writes) app.add_flag("--dry-run", dry_run_, "The same as plan");
+  }
+
+  void add_convert() {
+    add_conversion("convert", Command::convert, "Convert a model into a Core ML package")
+        .add_flag("--dry-run", dry_run_, "The same as plan");
+  }
+
+  void add_plan() { add_conversion("plan", Command::plan, "Show what convert would do, reading headers only"); }
+
+  void add_merge() {
+    CLI::App& app =
+        *command(app_, "merge", Command::merge, "Merge adapters into a model, as a Hugging Face checkpoint");
+    shorthands_.add_merge_to(app);
+    add_set_flag(app);
+    app.add_option("--dtype", out_.merge.dtype, "Type of the weights: source, fp16, bf16 or fp32")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"source", "fp16", "bf16", "fp32"}));
+    app.add_option("--max-shard-size", max_shard_, "Begin another file beyond this size (default: 5GB)");
+    add_run_flags(app, "The folder to write");
+  }
+
+  void add_diff() {
+    CLI::App& app = *command(app_, "diff", Command::diff, "Compare two checkpoints, tensor by tensor");
+    subject(app, "A", "A model directory or .gguf file", true);
+    app.add_option("B", out_.diff.other, "Another one")->required();
+    app.add_option("--tolerance", out_.diff.diff.tolerance,
+                   "Largest difference that counts as equal (default: the same bytes)")
+        ->check(CLI::NonNegativeNumber);
+    app.footer("Exit code 1 where they differ.");
+  }
+
+  void add_inspect() { package(*command(app_, "inspect", Command::inspect, "Describe a finished package")); }
+
+  void add_clean() {
+    subject(*command(app_, "clean", Command::clean, "Remove what an interrupted run left beside an output"), "OUTPUT",
+            "The output it was writing", true);
+  }
+
+  void add_generate() {
+    CLI::App& app = *command(app_, "generate", Command::generate, "Continue a text, on the CPU");
+    GenerateOptions& o = out_.generate;
+    package(app);
+    CLI::Option* prompt = app.add_option("--prompt", o.prompt, "The text to continue (default: stdin)");
+    tokens(app, "--tokens", o.tokens, "The prompt as token ids")->excludes(prompt);
+    tokens(app, "--teacher-force", o.teacher_force, "Token ids to feed in place of the chosen ones");
+    app.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to generate at most (default: 128, or what fits)")
+        ->check(CLI::NonNegativeNumber);
+    app.add_flag("--stop-at-eos,!--ignore-eos", o.stop_at_eos,
+                 "End at the model's stop tokens (default for text, not for --tokens)");
+    app.add_option("--logits-out", o.logits_out, "Write prefill_logits [V] and decode_logits [k,V] as safetensors");
+    add_tokenizer_flag(app, o.tokenizer);
+    add_sampling(app, o.sampling);
+    add_runner(app, o.runner);
+  }
+
+  void add_chat() {
+    CLI::App& app = *command(app_, "chat", Command::chat, "Talk with a package, on the CPU");
+    ChatCommandOptions& o = out_.chat;
+    package(app);
+    app.add_option("--system", o.chat.system, "The system prompt (default: what the template says)");
+    app.add_option("--chat-template", o.chat_template, "Template by name (default: the model's own)");
+    app.add_option("--max-new-tokens", o.chat.max_new_tokens, "Tokens of a reply at most")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
+    app.add_option("--overflow", o.chat.overflow, "A full context: error, or shift (forget the oldest turns)")
+        ->transform(CLI::CheckedTransformer(
+            std::map<std::string, Overflow>{{"error", Overflow::error}, {"shift", Overflow::shift}}));
+    app.add_flag("--once", o.once, "Take all of stdin for one message, answer it and end");
+    add_tokenizer_flag(app, o.tokenizer);
+    add_sampling(app, o.chat.sampling);
+    add_runner(app, o.runner);
+    app.footer(
+        "In a terminal: /reset forgets the conversation, /exit or Ctrl-D ends, Ctrl-C stops a reply. "
+        "Otherwise each line of stdin is a message.");
+  }
+
+  void add_embed() {
+    CLI::App& app = *command(app_, "embed", Command::embed, "Embed lines of text, on the CPU");
+    EmbedOptions& o = out_.embed;
+    package(app);
+    CLI::Option* files = app.add_option("FILES", o.files, "Texts, one in each line (default: stdin)");
+    app.add_option("--tokens-file", o.tokens_file,
+                   R"(Token ids instead: [{"input_ids": [...], "pooling_mask": [...]}])")
+        ->excludes(files);
+    app.add_option("--instruction", o.instruction, "What the embedding is for, put in front of every text");
+    app.add_option("--out", o.out, "Write the embeddings as .safetensors or .npy");
+    app.add_flag("--similarity", o.similarity, "Print the cosine of every pair instead of the numbers");
+    add_tokenizer_flag(app, o.tokenizer);
+    add_runner(app, o.runner);
+  }
+
+  void add_bench() {
+    CLI::App& app = *command(app_, "bench", Command::bench, "Measure a package on the CPU: time, memory, KV cache");
+    BenchOptions& o = out_.bench;
+    package(app);
+    app.add_option("--prompt-tokens", o.prompt_tokens, "Length of the prompt (default: 128, or what fits)")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--new-tokens", o.new_tokens, "Tokens to generate (default: 64, or what fits)")
+        ->check(CLI::PositiveNumber);
+    app.add_option("--repeats", o.repeats, "Runs that count")->capture_default_str()->check(CLI::PositiveNumber);
+    app.add_option("--warmup", o.warmup, "Runs before those")->capture_default_str()->check(CLI::NonNegativeNumber);
+    add_runner(app, o.runner);
+  }
+
+  void add_tokenize() {
+    CLI::App& app =
+        *command(app_, "tokenize", Command::tokenize, "Turn text from stdin into token ids, or ids into text");
+    TokenizeOptions& o = out_.tokenize;
+    subject(app, "PATH", "A package, a model's folder or a GGUF file", true);
+    app.add_flag("--add-bos", o.add_bos, "With the tokens that the model's tokenizer puts around a text");
+    app.add_flag("--parse-special", o.parse_special, "Special tokens in the text are those tokens, not plain text");
+    CLI::Option* decode = tokens(app, "--decode", o.tokens, "Print the text of these token ids instead");
+    app.add_flag("--skip-special", o.skip_special, "Leave special tokens out of that text")->needs(decode);
+  }
+
+  void add_plugins() {
+    CLI::App& plugins = *group("plugins", "List plugins, or show one");
+    command(plugins, "list", Command::plugins_list, "Every plugin found, where, and why any was refused");
+    subject(*command(plugins, "info", Command::plugins_info, "What one plugin offers, with its options"), "NAME",
+            "The plugin", true);
+  }
+
+  void add_recipe() {
+    CLI::App& recipe = *group("recipe", "Check and show recipes");
+    for (const auto& [name, which, help] :
+         {std::tuple{"check", Command::recipe_check, "Check a recipe, its plugins' options included"},
+          std::tuple{"show", Command::recipe_show, "The resolved recipe, with where each value was written"}}) {
+      CLI::App& sub = *command(recipe, name, which, help);
+      subject(sub, "RECIPE", "Path, or name of a shipped recipe", false);
+      add_recipe_flags(sub);
+    }
+    command(recipe, "schema", Command::recipe_schema, "JSON Schema of recipes, for editors");
+    command(recipe, "reference", Command::recipe_reference, "Tables of all recipe keys, in Markdown");
+  }
+
+  void package(CLI::App& app) { subject(app, "PACKAGE", "The .mlpackage", true); }
+
+  static CLI::Option* tokens(CLI::App& app, const char* flag, std::vector<std::int32_t>& out, const char* help) {
+    return app
+        .add_option_function<std::string>(
+            flag, [flag, &out](const std::string& text) { out = parse_tokens(flag, text); }, help)
+        ->type_name("ID,ID,...");
+  }
+
+  static void add_tokenizer_flag(CLI::App& app, std::string& out) {
+    app.add_option("--tokenizer", out, "Folder of the tokenizer's files, where the package has none");
+  }
+
+  static void add_sampling(CLI::App& app, SamplingOptions& o) {
+    app.add_option("--temperature", o.temperature, "0 takes the likeliest token, always")->capture_default_str();
+    app.add_option("--top-k", o.top_k, "Keep the K likeliest tokens; 0 keeps all")->capture_default_str();
+    app.add_option("--top-p", o.top_p, "Keep the likeliest tokens that hold this share")->capture_default_str();
+    app.add_option("--min-p", o.min_p, "Keep tokens this likely next to the likeliest")->capture_default_str();
+    app.add_option("--repetition-penalty", o.repetition_penalty, "Above 1, what was said gets less likely")
+        ->capture_default_str();
+    app.add_option("--seed", o.seed, "The same seed gives the same text")->capture_default_str();
+  }
+
+  static void add_runner(CLI::App& app, RunnerOptions& o) {
+    app.add_option("--precision", o.precision, "fp32 (reference), fp16 (rounded as stored) or fast (approximate)")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"fp32", "fp16", "fast"}));
+    app.add_option("-j,--threads", o.threads, "Threads (default: all cores)");
+    app.add_option("--runner", o.plugin, "Plugin that runs the package (default: whichever recognises it)");
   }
 
   static CLI::App& deepest(CLI::App& app) {
@@ -252,11 +444,13 @@ class Parser {
     return "unknown argument '" + first + "'" + (guess.empty() ? "; see 'dolphin2coreml --help'" : guess);
   }
 
-  CLI::App app_{"Converts Llama-architecture language models, with their LoRA adapters, to Core ML packages."};
+  CLI::App app_{
+      "Converts Llama-architecture language models, with their LoRA adapters, to Core ML packages, and runs them."};
   Arguments& out_;
   Shorthands shorthands_;
   std::vector<std::string> sets_;
   std::string max_memory_;
+  std::string max_shard_;
   bool dry_run_ = false;
 };
 

@@ -1,7 +1,14 @@
 // The command line as typed, checked and sorted into what each command needs. CLI11 stays in arguments.cpp.
 #pragma once
 
+#include "host/cli/bench.hpp"
+#include "host/cli/chat.hpp"
+#include "host/cli/diff.hpp"
+#include "host/cli/embed.hpp"
+#include "host/cli/generate.hpp"
+#include "host/cli/tokenize.hpp"
 #include "host/convert/conversion.hpp"
+#include "host/merge/merge.hpp"
 #include "host/platform/terminal.hpp"
 #include "host/recipe/recipe.hpp"
 
@@ -15,8 +22,15 @@ namespace d2c::host::cli {
 enum class Command {
   convert,
   plan,
+  merge,
+  diff,
   inspect,
   clean,
+  generate,
+  chat,
+  embed,
+  bench,
+  tokenize,
   plugins_list,
   plugins_info,
   recipe_check,
@@ -38,6 +52,15 @@ struct Arguments {
   std::vector<Override> overrides;  ///< shorthands first, then --set, each in the order typed
   bool names_model = false;         ///< --model was given
   RunOptions run;
+  MergeOptions merge;
+  DiffCommandOptions diff;
+
+  // Of the commands they are named after.
+  GenerateOptions generate;
+  ChatCommandOptions chat;
+  EmbedOptions embed;
+  BenchOptions bench;
+  TokenizeOptions tokenize;
 };
 
 /// Where parsing ends without a command: help and version texts for stdout.

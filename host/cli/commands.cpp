@@ -1,5 +1,7 @@
 #include "host/cli/commands.hpp"
 
+#include "host/cli/diff.hpp"
+#include "host/cli/merge.hpp"
 #include "host/cli/output.hpp"
 #include "host/convert/conversion.hpp"
 #include "host/loader/plugin_registry.hpp"
@@ -12,10 +14,6 @@
 
 namespace d2c::host::cli {
 namespace {
-
-std::string result(const Arguments& a, const Value& value, const std::string& text) {
-  return a.json ? json::dump(value, 2) + "\n" : text;
-}
 
 Recipe recipe_of(const Arguments& a) {
   const std::string fallback = a.names_model ? "base" : "dolphin3-llama3.1-8b";
@@ -43,7 +41,7 @@ std::string plan(const Arguments& a) {
   const Recipe recipe = recipe_of(a);
   PluginRegistry plugins(a.plugin_dirs, recipe.plugins);
   const Value report = Conversion(recipe, plugins).plan(a.run);
-  return result(a, report, plan_text(report));
+  return result(a.json, report, plan_text(report));
 }
 
 std::string convert(const Arguments& a) {
@@ -51,7 +49,7 @@ std::string convert(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, recipe.plugins);
   const auto progress = make_progress(a.quiet || !a.progress);
   const Value report = Conversion(recipe, plugins).run(a.run, *progress);
-  return result(a, report, conversion_text(report));
+  return result(a.json, report, conversion_text(report));
 }
 
 std::string inspect(const Arguments& a) {
@@ -62,7 +60,7 @@ std::string inspect(const Arguments& a) {
   const d2c_value* description = nullptr;
   reader.check(reader->describe(reader->self, &description));
   const Value value = Value::from_c(description);
-  return result(a, value, package_text(value));
+  return result(a.json, value, package_text(value));
 }
 
 /// Taking the workspace with nothing kept removes it, and refuses while another run holds it.
@@ -74,7 +72,7 @@ std::string clean(const Arguments& a) {
   Value value = Value::table();
   value.set("removed", found ? folder.string() : "");
   return result(
-      a, value,
+      a.json, value,
       found ? "removed " + folder.string() + "\n" : "nothing to remove: " + folder.string() + " does not exist\n");
 }
 
@@ -110,7 +108,7 @@ std::string plugins_list(const Arguments& a) {
   }
   Value value = Value::table();
   value.set("plugins", std::move(list));
-  return result(a, value, table.text() + (refusals.empty() ? "" : "\n" + refusals));
+  return result(a.json, value, table.text() + (refusals.empty() ? "" : "\n" + refusals));
 }
 
 Value option_value(const d2c_option_spec& spec) {
@@ -149,7 +147,7 @@ std::string plugins_info(const Arguments& a) {
   value.set("path", plugin->path().string());
   value.set("kinds", std::move(kinds));
   value.set("options", std::move(options));
-  return result(a, value, text);
+  return result(a.json, value, text);
 }
 
 std::string recipe_check(const Arguments& a) {
@@ -159,12 +157,12 @@ std::string recipe_check(const Arguments& a) {
   Value value = Value::table();
   value.set("recipe", recipe.name);
   value.set("ok", true);
-  return result(a, value, recipe.name + ": ok\n");
+  return result(a.json, value, recipe.name + ": ok\n");
 }
 
 std::string recipe_show(const Arguments& a) {
   const Recipe recipe = recipe_of(a);
-  return result(a, recipe.resolved, to_toml(recipe));
+  return result(a.json, recipe.resolved, to_toml(recipe));
 }
 
 std::string schema(const Arguments& a) {
@@ -187,8 +185,15 @@ std::string run(const Arguments& a) {
   switch (a.command) {
     case Command::convert: return convert(a);
     case Command::plan: return plan(a);
+    case Command::merge: return merge(a);
+    case Command::diff: return diff(a);
     case Command::inspect: return inspect(a);
     case Command::clean: return clean(a);
+    case Command::generate: return generate(a);
+    case Command::chat: return chat(a);
+    case Command::embed: return embed(a);
+    case Command::bench: return bench(a);
+    case Command::tokenize: return tokenize(a);
     case Command::plugins_list: return plugins_list(a);
     case Command::plugins_info: return plugins_info(a);
     case Command::recipe_check: return recipe_check(a);

@@ -1,6 +1,7 @@
 // The program: parse, run, report. Results go to stdout, everything else to stderr.
 #include "host/cli/arguments.hpp"
 #include "host/cli/commands.hpp"
+#include "host/cli/output.hpp"
 #include "host/log/log.hpp"
 #include "host/stop/stop.hpp"
 #include "libs/json/json.hpp"
@@ -18,11 +19,6 @@ using namespace d2c::host;
 void apply_output_settings(const cli::Arguments& arguments) {
   log::set_color(arguments.color);
   log::set_level(arguments.quiet ? log::Level::warn : arguments.verbose > 0 ? log::Level::debug : log::Level::info);
-}
-
-void print(const std::string& text) {
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    d2c::fail(d2c::Code::resource, "cannot write to standard output");
 }
 
 int report(const cli::Arguments& arguments, int code, const std::string& message) {
@@ -48,12 +44,15 @@ int main(int argc, char** argv) {
   try {
     stop::install_handlers();
     if (const auto answer = cli::parse(argc, argv, arguments)) {
-      print(answer->text);
+      cli::print(answer->text);
       return D2C_OK;
     }
     apply_output_settings(arguments);
-    print(cli::run(arguments));
+    cli::print(cli::run(arguments));
     return D2C_OK;
+  } catch (const cli::CheckFailed& failed) {
+    cli::print(failed.text);
+    return D2C_CHECK_FAILED;
   } catch (const d2c::Error& e) {
     return report(arguments, exit_code(e), e.what());
   } catch (const std::filesystem::filesystem_error& e) {

@@ -31,8 +31,8 @@ std::string merge_text(const Value& report) {
   for (const Value& note : report.at("notes").items()) text += "note: " + note.as_text() + "\n";
   return text + std::to_string(report.at("changed").items().size()) + " of " +
          std::to_string(report.int_or("tensors", 0)) + " tensors changed, " +
-         size_text(static_cast<std::uint64_t>(report.int_or("bytes", 0))) + " in " +
-         number(report, "seconds", "%.1f") + " s\ncheckpoint: " + report.at("output").as_text() + "\n";
+         size_text(static_cast<std::uint64_t>(report.int_or("bytes", 0))) + " in " + number(report, "seconds", "%.1f") +
+         " s\ncheckpoint: " + report.at("output").as_text() + "\n";
 }
 
 }  // namespace

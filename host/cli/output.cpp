@@ -1,6 +1,9 @@
 #include "host/cli/output.hpp"
 
 #include "host/progress/progress_text.hpp"
+#include "libs/json/json.hpp"
+
+#include <d2c/error.hpp>
 
 #include <algorithm>
 #include <cstdio>
@@ -85,6 +88,15 @@ std::string Table::text() const {
     text += line + "\n";
   }
   return text;
+}
+
+std::string result(bool json, const Value& value, const std::string& text) {
+  return json ? json::dump(value, 2) + "\n" : text;
+}
+
+void print(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+    fail(Code::resource, "cannot write to standard output");
 }
 
 std::string plan_text(const Value& report) {

@@ -4,6 +4,7 @@
 #include <d2c/value.hpp>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace d2c::host::cli {
@@ -19,6 +20,17 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
   std::vector<bool> right_;
 };
+
+/// Thrown with what a command prints where the check it was asked for has failed: exit code 1.
+struct CheckFailed {
+  std::string text;
+};
+
+/// What a command returns: the value as JSON, or the text.
+[[nodiscard]] std::string result(bool json, const Value& value, const std::string& text);
+
+/// Writes to stdout at once; Error(resource) where that is not possible.
+void print(std::string_view text);
 
 /// A plan, with what it needs.
 [[nodiscard]] std::string plan_text(const Value& report);

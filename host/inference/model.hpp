@@ -34,6 +34,8 @@ struct EncoderFacts {
   std::string pooling = "mean";
   std::int64_t max_length = 0, hidden_size = 0;
   bool skip_instruction = true;
+  bool chat_wrapper = false;          ///< sentences are a user's turn of Llama 3
+  std::string end_of_text = " </s>";  ///< what eos_token pooling appends
 };
 
 /// The states of one session.

@@ -33,7 +33,6 @@ Session::Session(const Model& model)
       vocab_(0),
       caches_(states_of(model)),
       state_(model.make_state()) {
-  if (!init_ && !decode_) (void)model.function("decode");
   if (init_ && decode_ && init_->logits != decode_->logits)
     fail_input(model.path() + ": init gives logits " + init_->logits.text() + ", decode " + decode_->logits.text());
   const TensorType& logits = (decode_ ? *decode_ : *init_).logits;
@@ -58,6 +57,7 @@ std::optional<Session::Function> Session::language_function(const Model& model, 
 }
 
 std::int64_t Session::context_of(const Model& model) {
+  if (model.find("init") == nullptr) (void)model.function("decode");
   for (const Signature& s : model.signatures())
     for (const Feature& state : s.states) {
       const std::string where = model.path() + ": function '" + s.function + "'";

@@ -25,6 +25,10 @@ void request(int signal) noexcept { g_signal.store(signal, std::memory_order_rel
 bool requested() noexcept { return signal_number() != 0; }
 int signal_number() noexcept { return g_signal.load(std::memory_order_relaxed); }
 
+void acknowledge() {
+  request(0);
+  install_handlers();
+}
 void throw_if_requested() {
   if (requested()) throw Error(Code::interrupted, "interrupted");
 }

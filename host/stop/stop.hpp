@@ -14,6 +14,9 @@ void request(int signal) noexcept;
 /// The signal that asked, 0 for none; exit code is 128 + signal.
 [[nodiscard]] int signal_number() noexcept;
 
+/// Forgets a request and takes the next one as the first: for a program that goes on after it stopped what it was doing.
+void acknowledge();
+
 /// Throws Error(interrupted) once a stop is requested.
 void throw_if_requested();
 

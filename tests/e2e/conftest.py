@@ -1,5 +1,6 @@
 """Fixtures: the program, and packages it converted."""
 
+import shutil
 import sys
 from pathlib import Path
 
@@ -66,3 +67,12 @@ def convert(tmp_path_factory):
         return done[request]
 
     return convert_once
+
+
+@pytest.fixture(scope="session")
+def talker(tmp_path_factory, convert):
+    """A package with a tokenizer, of a model that speaks nonsense."""
+    model = tmp_path_factory.mktemp("talker")
+    for folder in (MODELS / "goldens/llm2vec/models/bi_tiny_bf16", ROOT / "tests/data/tokenizers/tiny_llama3"):
+        shutil.copytree(folder, model, dirs_exist_ok=True)
+    return convert(model).path

@@ -87,6 +87,86 @@ TEST(Arguments, ReachEveryCommand) {
   EXPECT_EQ(parsed({"recipe", "schema"}).command, Command::recipe_schema);
 }
 
+TEST(Arguments, SayWhatToGenerateAndHow) {
+  const Arguments a = parsed({"generate",
+                              "p.mlpackage",
+                              "--tokens",
+                              "1,2,3",
+                              "--teacher-force",
+                              "5,6",
+                              "--max-new-tokens",
+                              "16",
+                              "--temperature",
+                              "0.7",
+                              "--top-k",
+                              "40",
+                              "--top-p",
+                              "0.9",
+                              "--min-p",
+                              "0.05",
+                              "--repetition-penalty",
+                              "1.1",
+                              "--seed",
+                              "9",
+                              "--precision",
+                              "fp16",
+                              "-j",
+                              "2",
+                              "--logits-out",
+                              "l.safetensors",
+                              "--json"});
+  EXPECT_EQ(a.command, Command::generate);
+  EXPECT_EQ(a.subject, "p.mlpackage");
+  EXPECT_THAT(a.generate.tokens, testing::ElementsAre(1, 2, 3));
+  EXPECT_THAT(a.generate.teacher_force, testing::ElementsAre(5, 6));
+  EXPECT_EQ(a.generate.max_new_tokens, 16);
+  EXPECT_EQ(a.generate.sampling.temperature, 0.7);
+  EXPECT_EQ(a.generate.sampling.top_k, 40);
+  EXPECT_EQ(a.generate.sampling.top_p, 0.9);
+  EXPECT_EQ(a.generate.sampling.min_p, 0.05);
+  EXPECT_EQ(a.generate.sampling.repetition_penalty, 1.1);
+  EXPECT_EQ(a.generate.sampling.seed, 9U);
+  EXPECT_EQ(a.generate.runner.precision, "fp16");
+  EXPECT_EQ(a.generate.runner.threads, 2U);
+  EXPECT_EQ(a.generate.logits_out, "l.safetensors");
+  EXPECT_FALSE(a.generate.stop_at_eos.has_value());
+  EXPECT_EQ(parsed({"generate", "p", "--stop-at-eos"}).generate.stop_at_eos, true);
+  EXPECT_EQ(parsed({"generate", "p", "--ignore-eos"}).generate.stop_at_eos, false);
+}
+
+TEST(Arguments, SayHowToChat) {
+  const Arguments a =
+      parsed({"chat", "p", "--system", "Be brief.", "--chat-template", "chatml", "--overflow", "shift", "--once"});
+  EXPECT_EQ(a.command, Command::chat);
+  EXPECT_EQ(a.chat.chat.system, "Be brief.");
+  EXPECT_EQ(a.chat.chat_template, "chatml");
+  EXPECT_EQ(a.chat.chat.overflow, Overflow::shift);
+  EXPECT_TRUE(a.chat.once);
+  EXPECT_EQ(parsed({"chat", "p"}).chat.chat.overflow, Overflow::error);
+}
+
+TEST(Arguments, SayWhatToEmbedAndMeasure) {
+  const Arguments e =
+      parsed({"embed", "p", "a.txt", "b.txt", "--instruction", "Find:", "--out", "x.npy", "--similarity"});
+  EXPECT_EQ(e.command, Command::embed);
+  EXPECT_EQ(e.subject, "p");
+  EXPECT_THAT(e.embed.files, testing::ElementsAre("a.txt", "b.txt"));
+  EXPECT_EQ(e.embed.instruction, "Find:");
+  EXPECT_TRUE(e.embed.similarity);
+  const Arguments b = parsed({"bench", "p", "--prompt-tokens", "32", "--repeats", "2"});
+  EXPECT_EQ(b.command, Command::bench);
+  EXPECT_EQ(b.bench.prompt_tokens, 32);
+  EXPECT_FALSE(b.bench.new_tokens.has_value());
+  EXPECT_EQ(b.bench.repeats, 2);
+}
+
+TEST(Mistakes, InTokensAreNamed) {
+  EXPECT_THAT(error({"generate", "p", "--tokens", "1,x"}), HasSubstr("'x'"));
+  EXPECT_THAT(error({"generate", "p", "--tokens", "-1"}), HasSubstr("'-1'"));
+  EXPECT_THAT(error({"generate", "p", "--tokens", "99999999999"}), HasSubstr("99999999999"));
+  EXPECT_THAT(error({"generate", "p", "--tokens", "1", "--prompt", "a"}), HasSubstr("--prompt"));
+}
+
 TEST(Shorthands, AreRecipeKeys) {
   const Recipe r =
       recipe_of({"convert", "--model", "synthetic:x", "--seq-len", "128", "--wbits", "6", "--palett-group-size", "32",

@@ -65,7 +65,7 @@ TEST(Session, WithoutDecodeRefusesATailThatNoChunkReaches) {
 
 TEST(Session, NeedsALanguageModel) {
   const CountingModel encoder("encode"), strange("strange");
-  EXPECT_THAT(error([&] { Session session(encoder.get()); }), HasSubstr("KV cache"));
+  EXPECT_THAT(error([&] { Session session(encoder.get()); }), HasSubstr("no function 'decode', only encode"));
   EXPECT_THAT(error([&] { Session session(strange.get()); }), HasSubstr("'position'"));
 }
 

@@ -1,0 +1,45 @@
+#include "host/cli/tokenize.hpp"
+
+#include "host/cli/arguments.hpp"
+#include "host/cli/output.hpp"
+#include "host/inference/tokenizer_files.hpp"
+#include "host/loader/plugin_registry.hpp"
+#include "libs/tokenizer/tokenizer.hpp"
+
+#include <iostream>
+#include <iterator>
+
+namespace d2c::host::cli {
+namespace {
+
+std::string standard_input() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
+
+std::string decode(const tokenizer::Tokenizer& tokenizer, const TokenizeOptions& o, bool json) {
+  tokenizer::StreamDecoder decoder(tokenizer, o.skip_special);
+  std::string text;
+  for (const std::int32_t token : o.tokens) text += decoder.push(token);
+  text += decoder.finish();
+  Value value = Value::table();
+  value.set("text", text);
+  return result(json, value, text + "\n");
+}
+
+}  // namespace
+
+std::string tokenize(const Arguments& a) {
+  PluginRegistry plugins(a.plugin_dirs, {});
+  const auto tokenizer = tokenizer::Tokenizer::from_files(tokenizer_files(plugins, a.subject));
+  const TokenizeOptions& o = a.tokenize;
+  if (!o.tokens.empty()) return decode(tokenizer, o, a.json);
+  const auto ids = tokenizer.encode(standard_input(), {.add_special = o.add_bos, .parse_special = o.parse_special});
+  Value value = Value::table(), list = Value::list();
+  std::string text;
+  for (const std::int32_t id : ids) {
+    list.push_back(id);
+    text += (text.empty() ? "" : ",") + std::to_string(id);
+  }
+  value.set("ids", std::move(list));
+  return result(a.json, value, text + "\n");
+}
+
+}  // namespace d2c::host::cli

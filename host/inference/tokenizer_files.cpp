@@ -1,0 +1,80 @@
+#include "host/inference/tokenizer_files.hpp"
+
+#include <d2c/plugin.hpp>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+namespace d2c::host {
+namespace {
+
+namespace fs = std::filesystem;
+using Files = std::map<std::string, std::string>;
+
+constexpr const char* kNames[] = {"tokenizer.json",          "tokenizer_config.json", "generation_config.json",
+                                  "special_tokens_map.json", "chat_template.jinja",   "tokenizer.model"};
+constexpr std::uintmax_t kMaxBytes = 256u << 20;
+
+std::string read(const fs::path& path) {
+  std::error_code error;
+  if (const auto size = fs::file_size(path, error); error || size > kMaxBytes)
+    fail_input(path.string() + ": cannot be read as a tokenizer's file");
+  std::ifstream file(path, std::ios::binary);
+  std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  if (file.bad() || !file) fail_input(path.string() + ": cannot be read");
+  return bytes;
+}
+
+bool has_tokenizer(const Files& files) { return files.contains("tokenizer.json") || files.contains("tokenizer.model"); }
+
+Files of_folder(const fs::path& folder) {
+  Files files;
+  for (const char* name : kNames)
+    if (fs::is_regular_file(folder / name)) files[name] = read(folder / name);
+  return files;
+}
+
+Files of_package(PluginRegistry& plugins, const std::string& path) {
+  Value options = Value::table();
+  options.set("path", path);
+  const auto reader = plugins.create<d2c_package_reader>(plugins.probe(D2C_PACKAGE_READER, path), options);
+  const d2c_value* description = nullptr;
+  reader.check(reader->describe(reader->self, &description));
+  Files files;
+  const Value described = Value::from_c(description);
+  if (const Value* items = described.find("items"))
+    for (const Value& item : items->items())
+      if (const std::string name = item.at("name").as_text(); std::ranges::find(kNames, name) != std::end(kNames))
+        files[name] = read(fs::path(path) / "Data" / item.at("path").as_text());
+  return files;
+}
+
+Files of_source(PluginRegistry& plugins, const std::string& path) {
+  Value options = Value::table();
+  options.set("path", path);
+  const auto source = plugins.create<d2c_weight_source>(plugins.probe(D2C_WEIGHT_SOURCE, path), options);
+  Files files;
+  for (std::size_t i = 0; i < source->asset_count(source->self); ++i) {
+    d2c_asset asset{};
+    asset.struct_size = sizeof asset;
+    source.check(source->asset(source->self, i, &asset));
+    files[asset.name] = std::string(static_cast<const char*>(asset.data), asset.size);
+  }
+  return files;
+}
+
+}  // namespace
+
+Files tokenizer_files(PluginRegistry& plugins, const std::string& path) {
+  if (!fs::exists(path)) fail_input(path + ": does not exist");
+  Files files;
+  if (fs::is_directory(path) && !has_tokenizer(files = of_folder(path)) && fs::exists(fs::path(path) / "Manifest.json"))
+    files = of_package(plugins, path);
+  else if (fs::is_regular_file(path)) files = of_source(plugins, path);
+  if (!has_tokenizer(files))
+    fail_input(path + ": has no tokenizer.json and no tokenizer.model; name a folder that has one");
+  return files;
+}
+
+}  // namespace d2c::host

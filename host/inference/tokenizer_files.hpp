@@ -1,0 +1,15 @@
+// Where a tokenizer's files come from.
+#pragma once
+
+#include "host/loader/plugin_registry.hpp"
+
+#include <map>
+#include <string>
+
+namespace d2c::host {
+
+/// File name -> contents: of a package's attachments, of a folder with a tokenizer, or of whatever a weight source reads
+/// (a GGUF file). Error(input) where nothing of these is there.
+[[nodiscard]] std::map<std::string, std::string> tokenizer_files(PluginRegistry& plugins, const std::string& path);
+
+}  // namespace d2c::host
