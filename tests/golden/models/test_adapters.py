@@ -1,12 +1,12 @@
 """Adapters merged into a package act as they do in PEFT, alone, chained and combined."""
 
 import pytest
-from goldens import (FP32, Decoder, Transcript, adapter_flags, by_name, cases, difference, model_of, name_of, reference,
-                     tolerance)
+from goldens import (FP32, Decoder, Transcript, adapter_flags, by_name, cases, difference, model_of, parameters,
+                     reference, tolerance)
 from program import Program, settings
 
-# PEFT recomputes the base of these when it loads them, or factorizes anew; the program says so instead.
-REFUSED = {"adapter/pissa_raw": "pissa", "adapter/olora_raw": "olora", "adapter/combine_svd": "svd"}
+# PEFT recomputes the base of these when it loads them; the program says so instead.
+REFUSED = {"adapter/pissa_raw": "pissa", "adapter/olora_raw": "olora"}
 # PEFT's merge adds to the tensor that embedding and head share, its live model does not.
 SHARES_A_CHANGE = {"adapter/embedding_lora_tied", "adapter/lm_head_lora_tied"}
 NAMES_OF_COMBINATIONS = {"set": "sequential"}
@@ -14,7 +14,10 @@ NAMES_OF_COMBINATIONS = {"set": "sequential"}
 
 def combination(case):
     kind = case.get("combination_type")
-    return settings(adapters__combination=NAMES_OF_COMBINATIONS.get(kind, kind)) if kind else []
+    if not kind:
+        return []
+    options = {f"adapters__{key}": value for key, value in case.get("combine_kwargs", {}).items()}
+    return settings(adapters__combination=NAMES_OF_COMBINATIONS.get(kind, kind), **options)
 
 
 def flags_of(case):
@@ -25,7 +28,7 @@ def merged_alike(case):
     return case["name"] not in REFUSED and case["name"] not in SHARES_A_CHANGE
 
 
-@pytest.mark.parametrize("case", [c for c in cases("lora_merge") if merged_alike(c)], ids=name_of)
+@pytest.mark.parametrize("case", parameters([c for c in cases("lora_merge") if merged_alike(c)]))
 def test_a_merged_package_generates_what_peft_does(case, tmp_path, measure):
     transcript = Transcript(reference(case))
     decoder = Decoder(tmp_path, model_of(case), *flags_of(case))
@@ -35,7 +38,7 @@ def test_a_merged_package_generates_what_peft_does(case, tmp_path, measure):
     measure("fp32 package with adapters", transcript.replayed(decoder), tolerance(case))
 
 
-@pytest.mark.parametrize("case", [c for c in cases("lora_merge") if c["name"] in SHARES_A_CHANGE], ids=name_of)
+@pytest.mark.parametrize("case", parameters([c for c in cases("lora_merge") if c["name"] in SHARES_A_CHANGE]))
 def test_a_tied_model_is_untied_to_act_as_the_live_adapter(case, tmp_path, measure):
     golden = reference(case)
     prompt, expected = golden["prompt_ids"], golden["unmerged_prefill_logits"]
@@ -45,22 +48,23 @@ def test_a_tied_model_is_untied_to_act_as_the_live_adapter(case, tmp_path, measu
         measure("fp32 package, untied", difference(logits, expected[length - 1 :]), tolerance(case))
 
 
-@pytest.mark.parametrize("case", [c for c in cases("lora_merge") if c["name"] == "adapter/embedding_lora_tied"],
-                         ids=name_of)
-def test_a_tied_model_can_stay_tied_as_peft_merges_it(case, tmp_path, measure):
+def test_a_tied_model_can_stay_tied_as_peft_merges_it(tmp_path, measure):
+    case = by_name("adapter/embedding_lora_tied")
     transcript = Transcript(reference(case))
     decoder = Decoder(tmp_path, model_of(case), *flags_of(case), *settings(adapters__tied="shared"))
     measure("fp32 package, kept tied", transcript.replayed(decoder), tolerance(case))
 
 
-@pytest.mark.parametrize("case", [c for c in cases("lora_merge") if c["name"] in REFUSED], ids=name_of)
+@pytest.mark.parametrize("case", parameters([c for c in cases("lora_merge") if c["name"] in REFUSED]))
 def test_what_cannot_be_merged_is_refused_by_name(case, tmp_path):
     done = Program(tmp_path).run("convert", "--model", model_of(case), *flags_of(case), "-o", "out.mlpackage")
     assert done.returncode in (2, 3) and REFUSED[case["name"]] in done.stderr.lower(), done.stderr
 
 
-@pytest.mark.parametrize("case", [c for c in cases("lora_merge") if len(c["adapters"]) > 1 and merged_alike(c)],
-                         ids=name_of)
+STACKS = [c for c in cases("lora_merge") if len(c["adapters"]) > 1 and merged_alike(c)]
+
+
+@pytest.mark.parametrize("case", parameters(STACKS))
 def test_every_adapter_of_a_stack_counts(case, tmp_path):
     """Control: the comparison notices an adapter left out."""
     transcript = Transcript(reference(case))

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from goldens import FOLDER, FP32, SMOLLM2, Decoder, cases, name_of, tolerance
+from goldens import FOLDER, FP32, SMOLLM2, Decoder, cases, parameters, tolerance
 from program import read_tensors
 
 CASES = cases("chat")
@@ -26,7 +26,7 @@ def decisive_tokens(chat, margin):
     return next((i for i, m in enumerate(chat["top1_top2_margin"]) if m < margin), len(chat["greedy_ids"]))
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("case", parameters(CASES))
 def test_a_recorded_chat_is_continued_token_for_token(case, decoder, measure):
     chat = recorded(case)
     count = decisive_tokens(chat, case["tolerance"]["greedy_exact_until_margin_below"])
@@ -37,7 +37,7 @@ def test_a_recorded_chat_is_continued_token_for_token(case, decoder, measure):
     measure("SmolLM2, last prompt position", float(np.abs(logits[0] - expected).max()), tolerance(case))
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("case", parameters(CASES))
 def test_a_recorded_chat_that_is_forced_keeps_the_recorded_favourites(case, decoder, measure):
     """The five best tokens of the first eight steps, with their logits; forced, so near-ties do not matter."""
     chat = recorded(case)

@@ -1,12 +1,12 @@
 """Packages of every model generate what transformers generates, however the prompt falls into chunks."""
 
 import pytest
-from goldens import FP32, Decoder, Transcript, cases, difference, model_of, name_of, reference, tolerance
+from goldens import FP32, Decoder, Transcript, cases, difference, model_of, parameters, reference, tolerance
 from program import settings
 
 # A unit is what fp16 resolves at the largest logit.
 UNITS = 8
-MODELS = pytest.mark.parametrize("case", cases("causal_lm"), ids=name_of)
+MODELS = pytest.mark.parametrize("case", parameters(cases("causal_lm")))
 
 
 @MODELS

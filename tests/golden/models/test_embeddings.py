@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from goldens import FOLDER, FP32, SMOLLM2, adapter_flags, cases, cosine, model_of, name_of, reference
+from goldens import FOLDER, FP32, SMOLLM2, adapter_flags, cases, cosine, model_of, parameters, reference
 from program import Program, read_tensors, settings
 
 CASES = cases("embedding")
@@ -23,8 +23,9 @@ class Encoder:
         self.program = Program(folder)
         self.package = folder / "out.mlpackage"
         self.length = max(len(r["input_ids"]) for r in self.records) + 3
-        self.program.ok("convert", "--model", model_of(case), *adapter_flags(case, "--encoder-adapter"), "-o", self.package,
-                        "--force", "--quiet", *settings(encoder__max_length=self.length), *pooling(case), *flags)
+        self.program.ok("convert", "--model", model_of(case), *adapter_flags(case, "--encoder-adapter"),
+                        "-o", self.package, "--force", "--quiet", *settings(encoder__max_length=self.length),
+                        *pooling(case), *flags)
 
     def embed(self, inputs, *flags):
         (self.program.folder / "inputs.json").write_text(json.dumps(inputs))
@@ -56,7 +57,7 @@ def pooling_mask(case, record):
     return record["embed_mask"] if case["skip_instruction"] else record["attention_mask"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("case", parameters(CASES))
 def test_an_fp32_package_embeds_as_llm2vec(case, tmp_path, measure):
     """The encoder has no cache: nothing is rounded to fp16."""
     largest, smallest = Encoder(tmp_path, case, *FP32).compare()
@@ -64,7 +65,7 @@ def test_an_fp32_package_embeds_as_llm2vec(case, tmp_path, measure):
     measure("fp32 encoder, 1 - cosine", 1 - smallest, 1e-4)
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c["adapters"]], ids=name_of)
+@pytest.mark.parametrize("case", parameters([c for c in CASES if c["adapters"]]))
 def test_merged_encoder_adapters_embed_as_live_ones(case, tmp_path, measure):
     largest, smallest = Encoder(tmp_path, case, *FP32, *settings(encoder__weights="separate")).compare()
     measure("fp32 encoder, merged", largest, case["tolerance"]["embedding_abs_fp32"])
@@ -72,7 +73,7 @@ def test_merged_encoder_adapters_embed_as_live_ones(case, tmp_path, measure):
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
-@pytest.mark.parametrize("case", CASES, ids=name_of)
+@pytest.mark.parametrize("case", parameters(CASES))
 def test_an_fp16_package_embeds_within_the_rounding_of_fp16(case, precision, tmp_path, measure):
     """At fp32 only the weights are rounded. At fp16 every result is, also the large hidden values that trained models of
     many layers keep for a few tokens."""
@@ -80,7 +81,7 @@ def test_an_fp16_package_embeds_within_the_rounding_of_fp16(case, precision, tmp
     measure(f"fp16 encoder at {precision}, 1 - cosine", 1 - smallest, {"fp32": 1e-4, "fp16": 2e-3}[precision])
 
 
-@pytest.mark.parametrize("case", [c for c in CASES if c["model"] != "smollm2"][:1], ids=name_of)
+@pytest.mark.parametrize("case", parameters([c for c in CASES if c["model"] != "smollm2"][:1]))
 class TestInputs:
     def test_an_embedding_does_not_depend_on_its_neighbours(self, case, tmp_path):
         encoder = Encoder(tmp_path, case, *FP32)
