@@ -55,7 +55,8 @@ Plan Compiler::compile() {
     const OpFunction add_op = find_op(op.operation().type);
     if (add_op == nullptr) op.fail("this runner does not know the op");
     if (fusions_.skipped.contains(i) && options_.fuse) continue;
-    if (const auto fused = fusions_.attention.find(i); fused != fusions_.attention.end()) add_attention(op, fused->second);
+    if (const auto fused = fusions_.attention.find(i); fused != fusions_.attention.end())
+      add_attention(op, fused->second);
     else if (options_.fuse && fusions_.in_place.contains(i)) add_update_in_place(op);
     else add_op(op);
   }
@@ -230,7 +231,8 @@ std::vector<bool> Op::flags(std::string_view name, std::size_t count) const {
   std::vector<bool> out(count, false);
   if (!has(name)) return out;
   const auto& stored = tensor(name).stored;
-  if (stored == nullptr || stored->type.dtype != DType::boolean || stored->type.count() != static_cast<std::int64_t>(count))
+  if (stored == nullptr || stored->type.dtype != DType::boolean ||
+      stored->type.count() != static_cast<std::int64_t>(count))
     fail("'" + std::string(name) + "' must be " + std::to_string(count) + " booleans, known before running");
   const auto values = mil_cpu::integers(*stored, where_);
   for (std::size_t i = 0; i < count; ++i) out[i] = values[i] != 0;

@@ -16,7 +16,8 @@ constexpr std::int64_t kMaxKnown = 64;
 
 class Finder {
  public:
-  explicit Finder(const Function& function) : f_(function), users_(f_.values.size()), producer_(f_.values.size(), kNever) {
+  explicit Finder(const Function& function)
+      : f_(function), users_(f_.values.size()), producer_(f_.values.size(), kNever) {
     for (std::size_t i = 0; i < f_.operations.size(); ++i) {
       for (const auto& [name, ids] : f_.operations[i].arguments)
         for (const ValueId id : ids) users_[id].push_back(i);
@@ -34,7 +35,8 @@ class Finder {
     for (std::size_t i = 0; i < f_.operations.size(); ++i)
       if (f_.operations[i].type == "read_state") find_update(i);
     for (std::size_t i = 0; i < f_.operations.size(); ++i)
-      if (f_.operations[i].type == "read_state" && !fusions_.skipped.contains(i) && is_stable(i)) fusions_.viewed.insert(i);
+      if (f_.operations[i].type == "read_state" && !fusions_.skipped.contains(i) && is_stable(i))
+        fusions_.viewed.insert(i);
     return std::move(fusions_);
   }
 
@@ -215,11 +217,10 @@ class Finder {
     if (!state || op(read).results.size() != 1) return false;
     const ValueId result = op(read).results[0];
     for (std::size_t i = read + 1; i < f_.operations.size(); ++i) {
-      const bool writes = op(i).type == "write_state" && argument(op(i), "input") == *state &&
-                          !fusions_.skipped.contains(i);
+      const bool writes =
+          op(i).type == "write_state" && argument(op(i), "input") == *state && !fusions_.skipped.contains(i);
       const bool updates = fusions_.in_place.contains(i) && fusions_.in_place.at(i) == *state;
-      if ((writes && !is_done_before(result, i, {})) ||
-          (updates && !is_done_before(result, i, rows_written(i))))
+      if ((writes && !is_done_before(result, i, {})) || (updates && !is_done_before(result, i, rows_written(i))))
         return false;
     }
     return true;
@@ -242,8 +243,10 @@ class Finder {
       if (o.type == "slice_by_size" && argument(o, "x") == id) {
         const auto begin = argument(o, "begin");
         if (!begin || fusions_.known[*begin].empty() || !fusions_.known[*begin][0]) return false;
-        const std::int64_t first = *fusions_.known[*begin][0], last = first + f_.values[o.results.at(0)].type.shape.at(0);
-        if ((last <= written.first || written.last <= first) && written.last != std::numeric_limits<std::int64_t>::max())
+        const std::int64_t first = *fusions_.known[*begin][0],
+                           last = first + f_.values[o.results.at(0)].type.shape.at(0);
+        if ((last <= written.first || written.last <= first) &&
+            written.last != std::numeric_limits<std::int64_t>::max())
           continue;
       }
       if (last_use_[user] >= at) return false;
@@ -253,7 +256,8 @@ class Finder {
 
   /// When each op has read what it reads: views read when their own users do. Ops stand in order, so backwards is enough.
   void find_last_uses() {
-    static constexpr const char* kViews[] = {"slice_by_size", "reshape", "expand_dims", "squeeze", "cast", "identity", "add"};
+    static constexpr const char* kViews[] = {"slice_by_size", "reshape",  "expand_dims", "squeeze",
+                                             "cast",          "identity", "add"};
     std::map<ValueId, std::size_t> attended;
     for (const auto& [at, pattern] : fusions_.attention) attended[pattern.keys] = at;
     last_use_.resize(f_.operations.size());

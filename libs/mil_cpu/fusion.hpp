@@ -31,11 +31,11 @@ struct AttentionPattern {
 using Known = std::vector<std::optional<std::int64_t>>;
 
 struct Fusions {
-  std::vector<Known> known;                          ///< by value; empty where nothing is known
-  std::set<std::size_t> skipped;                     ///< ops that another one does
-  std::map<std::size_t, ValueId> in_place;           ///< slice_update ops that write into the state itself: which
-  std::set<std::size_t> viewed;                      ///< read_state ops whose result may stay in the state
-  std::map<std::size_t, AttentionPattern> attention; ///< by the op at which it runs
+  std::vector<Known> known;                           ///< by value; empty where nothing is known
+  std::set<std::size_t> skipped;                      ///< ops that another one does
+  std::map<std::size_t, ValueId> in_place;            ///< slice_update ops that write into the state itself: which
+  std::set<std::size_t> viewed;                       ///< read_state ops whose result may stay in the state
+  std::map<std::size_t, AttentionPattern> attention;  ///< by the op at which it runs
 };
 
 /// `attention`: look for it as well.

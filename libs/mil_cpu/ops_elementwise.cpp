@@ -66,9 +66,8 @@ template <class Part>
 void in_parts(const Frame& f, std::int64_t count, std::int64_t work, const Part& part) {
   const std::int64_t step = std::max<std::int64_t>(1, kTaskElements / std::max<std::int64_t>(work, 1));
   if (count <= step) return part(0, count);
-  f.pool->run((count + step - 1) / step, [&](std::int64_t task, unsigned) {
-    part(task * step, std::min(count, (task + 1) * step));
-  });
+  f.pool->run((count + step - 1) / step,
+              [&](std::int64_t task, unsigned) { part(task * step, std::min(count, (task + 1) * step)); });
 }
 
 template <class In, class Out, class F>
@@ -296,8 +295,7 @@ void add_gelu(Op& op) {
   const std::string mode = op.has("mode") ? op.text("mode") : "EXACT";
   if (mode == "EXACT") return map_reals(op, [](float x) { return 0.5F * x * (1 + std::erf(x * 0.70710678F)); });
   if (mode == "TANH_APPROXIMATION")
-    return map_reals(
-        op, [](float x) { return 0.5F * x * (1 + std::tanh(0.79788456F * (x + 0.044715F * x * x * x))); });
+    return map_reals(op, [](float x) { return 0.5F * x * (1 + std::tanh(0.79788456F * (x + 0.044715F * x * x * x))); });
   if (mode == "SIGMOID_APPROXIMATION") return map_reals(op, [](float x) { return x / (1 + std::exp(-1.702F * x)); });
   op.fail("has no mode '" + mode + "'");
 }
@@ -317,7 +315,8 @@ void add_logical_not(Op& op) {
 // ---------------------------------------------------------------- cast, select
 
 DType dtype_named(const Op& op, const std::string& name) {
-  for (const DType t : {DType::f16, DType::f32, DType::i32, DType::boolean, DType::i8, DType::u8, DType::i16, DType::u16})
+  for (const DType t :
+       {DType::f16, DType::f32, DType::i32, DType::boolean, DType::i8, DType::u8, DType::i16, DType::u16})
     if (name_of(t) == name) return t;
   op.fail("casts to no type '" + name + "'");
 }

@@ -155,7 +155,9 @@ void add_slice_by_index(Op& op) {
   std::vector<std::int32_t> first;
   for (std::size_t a = 0; a < rank; ++a) {
     if (stride[a] != 1) op.fail("strides other than 1 are not supported");
-    const auto clamp = [&](std::int64_t v) { return std::clamp<std::int64_t>(v < 0 ? v + x.shape[a] : v, 0, x.shape[a]); };
+    const auto clamp = [&](std::int64_t v) {
+      return std::clamp<std::int64_t>(v < 0 ? v + x.shape[a] : v, 0, x.shape[a]);
+    };
     const std::int64_t low = from_start[a] ? 0 : clamp(begin[a]);
     const std::int64_t high = squeezed[a] ? low + 1 : to_end[a] ? x.shape[a] : clamp(end[a]);
     if (high <= low || high > x.shape[a]) op.fail("takes nothing of axis " + std::to_string(a) + " of " + x.text());

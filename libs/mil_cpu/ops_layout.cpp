@@ -66,7 +66,9 @@ void add_reshape(Op& op) {
     }
     if (to[i] == -1 && inferred == to.size()) inferred = i;
     else if (to[i] < 0) op.fail("its shape " + to_string(to) + " is no shape");
-    else product = to[i] != 0 && product > (std::int64_t{1} << 40) / to[i] ? op.fail("its shape is too large"), 0 : product * to[i];
+    else
+      product = to[i] != 0 && product > (std::int64_t{1} << 40) / to[i] ? op.fail("its shape is too large"),
+      0                                                                 : product * to[i];
   }
   const std::int64_t count = op.type("x").count();
   if (inferred < to.size()) {
@@ -193,7 +195,8 @@ void add_stack(Op& op) {
   const auto ids = op.ids("values");
   const TensorType& first = op.compiler().tensor(ids[0]).type;
   const std::size_t axis = op.axis("axis", 0, first.shape.size() + 1);
-  const std::int64_t inner = count_of(std::span(first.shape).subspan(axis)), outer = first.count() / std::max<std::int64_t>(inner, 1);
+  const std::int64_t inner = count_of(std::span(first.shape).subspan(axis)),
+                     outer = first.count() / std::max<std::int64_t>(inner, 1);
   std::vector<std::shared_ptr<const Place>> parts;
   for (const ValueId id : ids) {
     if (op.compiler().tensor(id).type != first) op.fail("stacks tensors of different types");
@@ -238,9 +241,9 @@ void add_split(Op& op) {
 }
 
 constexpr NamedOp kOps[] = {
-    {"identity", add_identity},   {"reshape", add_reshape}, {"expand_dims", add_expand_dims}, {"squeeze", add_squeeze},
-    {"transpose", add_transpose}, {"tile", add_tile},       {"concat", add_concat},           {"stack", add_stack},
-    {"split", add_split},
+    {"identity", add_identity}, {"reshape", add_reshape},     {"expand_dims", add_expand_dims},
+    {"squeeze", add_squeeze},   {"transpose", add_transpose}, {"tile", add_tile},
+    {"concat", add_concat},     {"stack", add_stack},         {"split", add_split},
 };
 
 }  // namespace

@@ -44,7 +44,8 @@ void add_linear(Op& op) {
   op.compiler().round_result(id);
 }
 
-void multiply(const float* x, const float* y, std::int64_t m, std::int64_t k, std::int64_t n, bool tx, bool ty, float* out) {
+void multiply(const float* x, const float* y, std::int64_t m, std::int64_t k, std::int64_t n, bool tx, bool ty,
+              float* out) {
   Eigen::Map<Matrix> z(out, m, n);
   if (tx && ty) z.noalias() = ConstMap(x, k, m).transpose() * ConstMap(y, n, k).transpose();
   else if (tx) z.noalias() = ConstMap(x, k, m).transpose() * ConstMap(y, k, n);
@@ -61,8 +62,7 @@ void add_matmul(Op& op) {
   const auto flag = [&](const char* name) { return op.has(name) && op.flags(name, 1)[0]; };
   const bool tx = flag("transpose_x"), ty = flag("transpose_y");
   if (x.dtype != y.dtype || rx < 2 || ry < 2) op.fail("does not multiply " + x.text() + " and " + y.text());
-  const std::int64_t m = x.shape[rx - (tx ? 1 : 2)], k = x.shape[rx - (tx ? 2 : 1)],
-                     n = y.shape[ry - (ty ? 2 : 1)];
+  const std::int64_t m = x.shape[rx - (tx ? 1 : 2)], k = x.shape[rx - (tx ? 2 : 1)], n = y.shape[ry - (ty ? 2 : 1)];
   if (y.shape[ry - (ty ? 1 : 2)] != k) op.fail("does not multiply " + x.text() + " and " + y.text());
   const Shape bx(x.shape.begin(), x.shape.end() - 2), by(y.shape.begin(), y.shape.end() - 2);
   Shape shape = broadcast(op, bx, by);

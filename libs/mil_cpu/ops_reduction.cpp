@@ -33,7 +33,8 @@ Folding fold(const Op& op) {
 
 /// Calls visit(offset) for every index of `extents`, the last axis fastest.
 template <class Visit>
-void for_each_offset(const Shape& extents, const Shape& strides, std::int64_t base, Visit&& visit, std::size_t axis = 0) {
+void for_each_offset(const Shape& extents, const Shape& strides, std::int64_t base, Visit&& visit,
+                     std::size_t axis = 0) {
   if (axis == extents.size()) return visit(base);
   for (std::int64_t i = 0; i < extents[axis]; ++i)
     for_each_offset(extents, strides, base + i * strides[axis], visit, axis + 1);
@@ -76,10 +77,12 @@ void add_norm(Op& op) {
   add_fold(op, 0.0, kSquares, [](double sum, double) { return std::sqrt(sum); });
 }
 void add_max(Op& op) {
-  add_fold(op, -std::numeric_limits<float>::infinity(), [](float a, float b) { return std::max(a, b); }, kAsIs);
+  add_fold(
+      op, -std::numeric_limits<float>::infinity(), [](float a, float b) { return std::max(a, b); }, kAsIs);
 }
 void add_min(Op& op) {
-  add_fold(op, std::numeric_limits<float>::infinity(), [](float a, float b) { return std::min(a, b); }, kAsIs);
+  add_fold(
+      op, std::numeric_limits<float>::infinity(), [](float a, float b) { return std::min(a, b); }, kAsIs);
 }
 
 void add_softmax(Op& op) {
@@ -118,7 +121,8 @@ void add_cumsum(Op& op) {
   const std::size_t axis = op.axis("axis", 0, shape.size());
   const auto flag = [&](const char* name) { return op.has(name) && op.flags(name, 1)[0]; };
   const bool exclusive = flag("exclusive"), reverse = flag("reverse");
-  const std::int64_t inner = count_of(std::span(shape).subspan(axis + 1)), n = shape[axis], count = op.type("x").count();
+  const std::int64_t inner = count_of(std::span(shape).subspan(axis + 1)), n = shape[axis],
+                     count = op.type("x").count();
   const auto x = op.numbers("x");
   const ValueId id = op.result(op.type("x"));
   const auto out = op.compiler().make(id);
@@ -139,9 +143,9 @@ void add_cumsum(Op& op) {
 }
 
 constexpr NamedOp kOps[] = {
-    {"reduce_mean", add_mean},       {"reduce_sum", add_sum}, {"reduce_sum_square", add_sum_square},
-    {"reduce_l2_norm", add_norm},    {"reduce_max", add_max}, {"reduce_min", add_min},
-    {"softmax", add_softmax},        {"cumsum", add_cumsum},
+    {"reduce_mean", add_mean},    {"reduce_sum", add_sum}, {"reduce_sum_square", add_sum_square},
+    {"reduce_l2_norm", add_norm}, {"reduce_max", add_max}, {"reduce_min", add_min},
+    {"softmax", add_softmax},     {"cumsum", add_cumsum},
 };
 
 }  // namespace

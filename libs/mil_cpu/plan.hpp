@@ -30,7 +30,7 @@ enum class Precision {
 struct CompileOptions {
   Precision precision = Precision::fp32;
   unsigned threads = 1;  ///< of the pool that steps will run on
-  bool fuse = true;  ///< false: every op by itself, the state copied; what fused steps are tested against
+  bool fuse = true;      ///< false: every op by itself, the state copied; what fused steps are tested against
 };
 
 /// The bytes of one session's states, in the order of the package's list of states.

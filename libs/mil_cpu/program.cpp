@@ -85,8 +85,7 @@ class FunctionLoader {
   /// A type of numbers that exist while running.
   static TensorType computed_type(const spec::ValueType& type, const std::string& where) {
     TensorType t = static_type(type, where);
-    if (t.count() == 0 || bits_of(t.dtype) < 8)
-      fail_input(where + ": " + t.text() + " is not supported here");
+    if (t.count() == 0 || bits_of(t.dtype) < 8) fail_input(where + ": " + t.text() + " is not supported here");
     return t;
   }
 
@@ -161,7 +160,8 @@ class FunctionLoader {
 
   void add_constant(const spec::NamedType& result, std::shared_ptr<const Stored> stored, const std::string& where) {
     const TensorType declared = static_type(result.type(), where);
-    if (declared != stored->type) fail_input(where + ": is declared " + declared.text() + ", holds " + stored->type.text());
+    if (declared != stored->type)
+      fail_input(where + ": is declared " + declared.text() + ", holds " + stored->type.text());
     define({result.name(), ProgramValue::Kind::constant, declared, std::move(stored)}, where);
   }
 

@@ -25,9 +25,9 @@ struct Stored {
   Shape groups;                     ///< palette, blockwise: tables per axis of `data`
   std::int64_t vector = 1;          ///< palette: elements per entry, along `vector_axis`
   std::int64_t vector_axis = 0;
-  std::vector<float> table;         ///< palette: [groups..., entries, vector]; blockwise: scales [groups...]
-  std::vector<float> offsets;       ///< blockwise: [groups...], empty for none
-  std::vector<std::byte> owned;     ///< what `data` points to where it lies in the model itself
+  std::vector<float> table;      ///< palette: [groups..., entries, vector]; blockwise: scales [groups...]
+  std::vector<float> offsets;    ///< blockwise: [groups...], empty for none
+  std::vector<std::byte> owned;  ///< what `data` points to where it lies in the model itself
 };
 
 struct ProgramValue {

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <map>
 #include <mutex>
-#include <set>
 #include <thread>
 #include <utility>
 
@@ -71,7 +70,9 @@ std::vector<Feature> states_of(const std::vector<Signature>& signatures) {
   return list;
 }
 
-unsigned thread_count(unsigned wanted) { return wanted > 0 ? wanted : std::max(1u, std::thread::hardware_concurrency()); }
+unsigned thread_count(unsigned wanted) {
+  return wanted > 0 ? wanted : std::max(1u, std::thread::hardware_concurrency());
+}
 
 class PackageRunner final : public Runner {
  public:

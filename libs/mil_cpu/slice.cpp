@@ -8,16 +8,19 @@ Box box_at(const std::int32_t* begin, const Shape& size, const Shape& extents, c
   Box box{Shape(begin, begin + size.size()), size};
   for (std::size_t a = 0; a < size.size(); ++a)
     if (box.begin[a] < 0 || box.begin[a] > extents[a] - size[a])
-      fail_input(where + ": " + to_string(size) + " at " + to_string(box.begin) + " does not lie in " + to_string(extents));
+      fail_input(where + ": " + to_string(size) + " at " + to_string(box.begin) + " does not lie in " +
+                 to_string(extents));
   return box;
 }
 
 void read_box(const std::int32_t* tensor, const Shape& extents, const Box& box, std::int32_t* out) {
-  for_each_run(extents, box, [&](std::int64_t at, std::int64_t done, std::int64_t n) { std::copy_n(tensor + at, n, out + done); });
+  for_each_run(extents, box,
+               [&](std::int64_t at, std::int64_t done, std::int64_t n) { std::copy_n(tensor + at, n, out + done); });
 }
 
 void write_box(const std::int32_t* values, const Shape& extents, const Box& box, std::int32_t* tensor) {
-  for_each_run(extents, box, [&](std::int64_t at, std::int64_t done, std::int64_t n) { std::copy_n(values + done, n, tensor + at); });
+  for_each_run(extents, box,
+               [&](std::int64_t at, std::int64_t done, std::int64_t n) { std::copy_n(values + done, n, tensor + at); });
 }
 
 Box SliceUpdate::box(const Frame& f) const {
