@@ -22,7 +22,8 @@ namespace fs = std::filesystem;
 /// A mutated program can ask for more work than a fuzzer should wait for.
 constexpr std::int64_t kMostScratch = 1 << 16;
 
-constexpr std::string_view kManifest = R"({"fileFormatVersion": "1.0.0", "rootModelIdentifier": "m", "itemInfoEntries": {
+constexpr std::string_view kManifest =
+    R"({"fileFormatVersion": "1.0.0", "rootModelIdentifier": "m", "itemInfoEntries": {
   "m": {"path": "com.apple.CoreML/model.mlmodel", "name": "model.mlmodel", "author": "com.apple.CoreML", "description": ""},
   "w": {"path": "com.apple.CoreML/weights", "name": "weights", "author": "com.apple.CoreML", "description": ""}}})";
 
@@ -56,7 +57,8 @@ void call_all(d2c::Runner& runner, std::string_view source) {
     std::vector<d2c::Buffer> inputs, outputs;
     const auto add = [&](const d2c::Feature& f, std::vector<d2c::Buffer>& to) {
       auto& bytes = memory.emplace_back(static_cast<std::size_t>(f.type.bytes()));
-      for (std::size_t i = 0; i < bytes.size() && i < source.size(); ++i) bytes[i] = static_cast<std::byte>(source[i] & 3);
+      for (std::size_t i = 0; i < bytes.size() && i < source.size(); ++i)
+        bytes[i] = static_cast<std::byte>(source[i] & 3);
       to.push_back({f.name, bytes});
     };
     for (const d2c::Feature& f : s.inputs) add(f, inputs);

@@ -77,13 +77,14 @@ TEST(HostileProgram, UndefinedNamesAndCyclesAreRefused) {
 }
 
 TEST(HostileProgram, ANameDefinedTwiceIsRefused) {
-  EXPECT_THAT(refusal_after([](spec::Model& m) { block(m).mutable_operations(2)->mutable_outputs(0)->set_name("sum"); }),
-              HasSubstr("'sum' a second time"));
+  EXPECT_THAT(
+      refusal_after([](spec::Model& m) { block(m).mutable_operations(2)->mutable_outputs(0)->set_name("sum"); }),
+      HasSubstr("'sum' a second time"));
 }
 
 TEST(HostileProgram, ShapesThatLieAreRefused) {
-  for (const TensorType& lie : {TensorType{DType::f32, {3}}, TensorType{DType::f16, {2}}, TensorType{DType::f32, {2, 1}},
-                                TensorType{DType::f32, {std::int64_t{1} << 40}}}) {
+  for (const TensorType& lie : {TensorType{DType::f32, {3}}, TensorType{DType::f16, {2}},
+                                TensorType{DType::f32, {2, 1}}, TensorType{DType::f32, {std::int64_t{1} << 40}}}) {
     EXPECT_THAT(refusal_of([&](FunctionBuilder& f) {
                   f.op("relu", "y", lie, {{"x", "x"}});
                   f.output("y");
@@ -96,7 +97,8 @@ TEST(HostileProgram, ShapesThatLieAreRefused) {
 TEST(HostileProgram, ImpossibleTypesAreRefused) {
   const auto input = [](const TensorType& type) {
     return [type](spec::Model& m) {
-      spec::ValueType& declared = *m.mutable_program()->mutable_functions()->at("main").mutable_inputs(0)->mutable_type();
+      spec::ValueType& declared =
+          *m.mutable_program()->mutable_functions()->at("main").mutable_inputs(0)->mutable_type();
       declared.Clear();
       coreml::set_tensor_type(type, declared);
     };
@@ -131,8 +133,9 @@ TEST(HostileProgram, OutputsMustBeResultsAndDescribed) {
 
 TEST(HostileProgram, NestedBlocksAndForeignOpsetsAreRefused) {
   EXPECT_THAT(refusal_after([](spec::Model& m) { block(m).mutable_operations(2)->add_blocks(); }), HasSubstr("nested"));
-  EXPECT_THAT(refusal_after([](spec::Model& m) { m.mutable_program()->mutable_functions()->at("main").set_opset("?"); }),
-              HasSubstr("opset"));
+  EXPECT_THAT(
+      refusal_after([](spec::Model& m) { m.mutable_program()->mutable_functions()->at("main").set_opset("?"); }),
+      HasSubstr("opset"));
 }
 
 TEST(HostileProgram, ParametersOutOfRangeAreRefused) {
@@ -146,7 +149,8 @@ TEST(HostileProgram, ParametersOutOfRangeAreRefused) {
   EXPECT_THAT(op("transpose", kPair, {"perm", Constant::i32s({0, 0})}), HasSubstr("perm"));
   EXPECT_THAT(op("reshape", kPair, {"shape", Constant::i32s({-1, -1})}), HasSubstr("reshape"));
   EXPECT_THAT(op("reshape", kPair, {"shape", Constant::i32s({0, 0, 0})}), HasSubstr("reshape"));
-  EXPECT_THAT(op("reshape", kPair, {"shape", Constant::i32s({2147483647, 2147483647, 2147483647})}), HasSubstr("reshape"));
+  EXPECT_THAT(op("reshape", kPair, {"shape", Constant::i32s({2147483647, 2147483647, 2147483647})}),
+              HasSubstr("reshape"));
   EXPECT_THAT(op("tile", kPair, {"reps", Constant::i32s({-1})}), HasSubstr("reps"));
   EXPECT_THAT(op("reduce_sum", kPair, {"axes", Constant::i32s({2147483647})}), HasSubstr("axis"));
   EXPECT_THAT(op("cast", kPair, {"dtype", Constant::text("float")}), HasSubstr("'float'"));
@@ -187,7 +191,8 @@ TEST(HostileWeights, OffsetsThatLeadNowhereAreRefused) {
 }
 
 TEST(HostileWeights, ForeignFilesAreRefused) {
-  for (const char* file : {"weight.bin", "@model_path/../../Manifest.json", "/etc/passwd", "@model_path/weights/none"}) {
+  for (const char* file :
+       {"weight.bin", "@model_path/../../Manifest.json", "/etc/passwd", "@model_path/weights/none"}) {
     PackageBuilder package = palettized();
     indices_of(package.model).mutable_blob()->set_file(file);
     EXPECT_NE(refusal(package.write()), "accepted") << file;
@@ -261,8 +266,9 @@ TEST(HostileStates, AReadLargerThanTheStateIsRefusedAlsoWhereItFuses) {
                 const TensorType large{DType::f32, {64}};
                 f.state("cache", kPair);
                 f.op("read_state", "before", large, {{"input", "cache"}});
-                f.op("slice_update", "updated", large,
-                     {{"x", "before"}, {"update", "x"}, {"begin", Constant::i32s({60})}, {"end", Constant::i32s({62})}});
+                f.op(
+                    "slice_update", "updated", large,
+                    {{"x", "before"}, {"update", "x"}, {"begin", Constant::i32s({60})}, {"end", Constant::i32s({62})}});
                 f.ops("write_state", "written", {}, {{"input", "cache"}, {"data", "updated"}});
                 f.op("relu", "y", kPair, {{"x", "x"}});
                 f.output("y");

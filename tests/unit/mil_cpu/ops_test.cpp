@@ -307,9 +307,9 @@ TEST(CompressedConstants, PalettesByColumnGroupsExpand) {
 TEST(CompressedConstants, PalettesOfIntegersAreScaledFirst) {
   const std::array<int, 4> indices{0, 1, 1, 0}, lut{1, -2, 3, -4};
   const auto w = weight_through_linear(2, 2, [&](FunctionBuilder& f) {
-    const std::string scaled = f.constexpr_op(
-        "constexpr_blockwise_shift_scale", "lut", {DType::f16, {2, 1, 2, 1}},
-        {{"data", packed(DType::i8, {2, 1, 2, 1}, lut)}, {"scale", f16({2, 1, 1, 1}, {0.5F, 2})}});
+    const std::string scaled =
+        f.constexpr_op("constexpr_blockwise_shift_scale", "lut", {DType::f16, {2, 1, 2, 1}},
+                       {{"data", packed(DType::i8, {2, 1, 2, 1}, lut)}, {"scale", f16({2, 1, 1, 1}, {0.5F, 2})}});
     return f.constexpr_op("constexpr_lut_to_dense", "w", {DType::f16, {2, 2}},
                           {{"indices", packed(DType::u1, {2, 2}, indices)}, {"lut", scaled}});
   });
@@ -341,9 +341,9 @@ TEST(CompressedConstants, NegativeNibblesAreSigned) {
 TEST(CompressedConstants, GatherExpandsTheRowsAskedFor) {
   const std::array<int, 4> indices{0, 1, 2, 3};
   const auto rows = run({{"ids", i32s({1, 2}, {1, 0})}}, {DType::f16, {1, 2, 2}}, [&](FunctionBuilder& f) {
-    const std::string w = f.constexpr_op(
-        "constexpr_lut_to_dense", "w", {DType::f16, {2, 2}},
-        {{"indices", packed(DType::u2, {2, 2}, indices)}, {"lut", f16({1, 1, 4, 1}, {1, 2, 3, 4})}});
+    const std::string w =
+        f.constexpr_op("constexpr_lut_to_dense", "w", {DType::f16, {2, 2}},
+                       {{"indices", packed(DType::u2, {2, 2}, indices)}, {"lut", f16({1, 1, 4, 1}, {1, 2, 3, 4})}});
     return f.op("gather", "y", {DType::f16, {1, 2, 2}}, {{"x", w}, {"indices", "ids"}, {"axis", 0}});
   });
   expect_near(rows, {3, 4, 1, 2});

@@ -18,7 +18,8 @@ d2c_rt_package* open(const std::filesystem::path& path) {
   return package;
 }
 
-d2c_rt_code decode(d2c_rt_package* package, d2c_rt_state* state, std::int32_t token, std::vector<std::uint16_t>& logits) {
+d2c_rt_code decode(d2c_rt_package* package, d2c_rt_state* state, std::int32_t token,
+                   std::vector<std::uint16_t>& logits) {
   const std::int32_t position = 0;
   const char* inputs[] = {"position", "input_ids"};
   const void* data[] = {&position, &token};

@@ -37,8 +37,9 @@ class Decoder {
     keys_ = f_.state(s_.split_states ? "k_cache" : "kv_cache", cache_type());
     values_ = s_.split_states ? f_.state("v_cache", cache_type()) : keys_;
     make_positions();
-    std::string x = f_.op("gather", "embedded", wide(s_.hidden),
-                          {{"x", matrix("embedding", s_.vocabulary, s_.hidden)}, {"indices", "input_ids"}, {"axis", 0}});
+    std::string x =
+        f_.op("gather", "embedded", wide(s_.hidden),
+              {{"x", matrix("embedding", s_.vocabulary, s_.hidden)}, {"indices", "input_ids"}, {"axis", 0}});
     x = add_attention(x);
     x = add_units(x);
     if (has_length) x = last(x);
@@ -78,8 +79,9 @@ class Decoder {
     f_.op("cast", "visible_fp32", mask, {{"x", "visible"}, {"dtype", Constant::text("fp32")}});
     f_.op("sub", "hidden", mask, {{"x", "visible_fp32"}, {"y", f32({}, {1})}});
     f_.op("mul", "bias", mask, {{"x", "hidden"}, {"y", f32({}, {1e4F})}});
-    f_.op("reshape", "mask", {DType::f32, {1, 1, 1, tokens_, s_.context}},
-          {{"x", "bias"}, {"shape", Constant::i32s({1, 1, 1, static_cast<int>(tokens_), static_cast<int>(s_.context)})}});
+    f_.op(
+        "reshape", "mask", {DType::f32, {1, 1, 1, tokens_, s_.context}},
+        {{"x", "bias"}, {"shape", Constant::i32s({1, 1, 1, static_cast<int>(tokens_), static_cast<int>(s_.context)})}});
     rotation("cos", [](float a) { return std::cos(a); });
     rotation("sin", [](float a) { return std::sin(a); });
   }
@@ -123,7 +125,8 @@ class Decoder {
     linear(x, name, count * s_.head_dim, s_.hidden);
     f_.op("reshape", name + "_split", {kHalf, {1, tokens_, count, s_.head_dim}},
           {{"x", name},
-           {"shape", Constant::i32s({1, static_cast<int>(tokens_), static_cast<int>(count), static_cast<int>(s_.head_dim)})}});
+           {"shape",
+            Constant::i32s({1, static_cast<int>(tokens_), static_cast<int>(count), static_cast<int>(s_.head_dim)})}});
     return f_.op("transpose", name + "_heads", {kHalf, {1, count, tokens_, s_.head_dim}},
                  {{"x", name + "_split"}, {"perm", Constant::i32s({0, 2, 1, 3})}});
   }
@@ -147,8 +150,7 @@ class Decoder {
                    {{"values", std::vector<std::string>{a, at, b}}, {"axis", 0}, {"interleave", false}});
     };
     const std::string begin = corner("_from", row, 0, "position", 0);
-    const std::string end =
-        corner("_to", row + 1, static_cast<int>(s_.kv_heads), "end", static_cast<int>(s_.head_dim));
+    const std::string end = corner("_to", row + 1, static_cast<int>(s_.kv_heads), "end", static_cast<int>(s_.head_dim));
     f_.op("read_state", name + "_before", cache_type(), {{"input", state}});
     f_.op("slice_update", name + "_updated", cache_type(),
           {{"x", name + "_before"}, {"update", fresh}, {"begin", begin}, {"end", end}});
@@ -182,7 +184,8 @@ class Decoder {
     f_.op("add", "masked", weights, {{"x", "scores_fp32"}, {"y", "mask"}});
     f_.op("softmax", "weights", weights, {{"x", "masked"}, {"axis", -1}});
     f_.op("cast", "weights_fp16", scores, {{"x", "weights"}, {"dtype", Constant::text("fp16")}});
-    f_.op("matmul", "mixed", grouped, {{"x", "weights_fp16"}, {"y", v}, {"transpose_x", false}, {"transpose_y", false}});
+    f_.op("matmul", "mixed", grouped,
+          {{"x", "weights_fp16"}, {"y", v}, {"transpose_x", false}, {"transpose_y", false}});
     f_.op("reshape", "ungrouped", {kHalf, {1, s_.heads, tokens_, s_.head_dim}},
           {{"x", "mixed"}, {"shape", ints({1, s_.heads, tokens_, s_.head_dim})}});
     f_.op("transpose", "heads_last", {kHalf, {1, tokens_, s_.heads, s_.head_dim}},
@@ -239,10 +242,10 @@ std::vector<std::vector<float>> feed(Runner& runner, RunnerState& state, const S
                                      {"position", scalar(0)},
                                      {"length", scalar(first)}})["logits"]));
   for (auto i = static_cast<std::size_t>(first); i < tokens.size(); ++i)
-    all.push_back(numbers(
-        kHalf, call(runner, "decode", &state,
-                    {{"input_ids", Constant::of<std::int32_t>(DType::i32, {1, 1}, std::span(&tokens[i], 1))},
-                     {"position", scalar(static_cast<std::int32_t>(i))}})["logits"]));
+    all.push_back(
+        numbers(kHalf, call(runner, "decode", &state,
+                            {{"input_ids", Constant::of<std::int32_t>(DType::i32, {1, 1}, std::span(&tokens[i], 1))},
+                             {"position", scalar(static_cast<std::int32_t>(i))}})["logits"]));
   return all;
 }
 

@@ -35,13 +35,12 @@ void write_file(const fs::path& path, std::span<const std::byte> bytes) {
       .write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
 }
 
-constexpr std::string_view kManifest = R"({"fileFormatVersion": "1.0.0", "rootModelIdentifier": "m", "itemInfoEntries": {
+constexpr std::string_view kManifest =
+    R"({"fileFormatVersion": "1.0.0", "rootModelIdentifier": "m", "itemInfoEntries": {
   "m": {"path": "com.apple.CoreML/model.mlmodel", "name": "model.mlmodel", "author": "com.apple.CoreML", "description": ""},
   "w": {"path": "com.apple.CoreML/weights", "name": "weights", "author": "com.apple.CoreML", "description": ""}}})";
 
-void set_value(const Constant& constant, spec::Value& out) {
-  coreml::set_immediate(constant.type, constant.data, out);
-}
+void set_value(const Constant& constant, spec::Value& out) { coreml::set_immediate(constant.type, constant.data, out); }
 
 spec::FeatureDescription describe(const std::string& name, const TensorType& type, bool is_state) {
   spec::FeatureDescription d;
@@ -140,8 +139,7 @@ std::vector<std::string> FunctionBuilder::ops(const std::string& type, const std
   for (std::size_t i = 1; i < results.size(); ++i) names.push_back(name + "_" + std::to_string(i));
   spec::Operation& added = add(type, names, results);
   for (const auto& [parameter, values] : bound)
-    for (const std::string& value : values)
-      (*added.mutable_inputs())[parameter].add_bindings()->set_name(value);
+    for (const std::string& value : values) (*added.mutable_inputs())[parameter].add_bindings()->set_name(value);
   return names;
 }
 

@@ -78,8 +78,9 @@ TEST(Sessions, ThreadCountDoesNotChangeTokens) {
   RunnerOptions one, three;
   one.threads = 1;
   three.threads = 3;
-  EXPECT_LT(furthest(feed(*open_runner(package, one), shape, kTokens), feed(*open_runner(package, three), shape, kTokens)),
-            1e-3F);
+  EXPECT_LT(
+      furthest(feed(*open_runner(package, one), shape, kTokens), feed(*open_runner(package, three), shape, kTokens)),
+      1e-3F);
 }
 
 TEST(Sessions, AChunkEqualsItsTokensOneByOne) {
@@ -167,13 +168,16 @@ TEST(Calls, AreRefusedWithWhatIsWrong) {
   const auto package = sample_decoder(shape);
   const auto runner = open_runner(package, {}), other = open_runner(package, {});
   const auto state = runner->make_state(), foreign = other->make_state();
-  const Constant one = Constant::i32s({1}), id = Constant::of<std::int32_t>(DType::i32, {1, 1}, std::span(kTokens).first(1));
+  const Constant one = Constant::i32s({1}),
+                 id = Constant::of<std::int32_t>(DType::i32, {1, 1}, std::span(kTokens).first(1));
   const std::map<std::string, Constant> good{{"input_ids", id}, {"position", one}};
   EXPECT_THAT(refusal([&] { (void)call(*runner, "encode", state.get(), good); }), HasSubstr("no function 'encode'"));
   EXPECT_THAT(refusal([&] { (void)call(*runner, "decode", nullptr, good); }), HasSubstr("needs a state"));
   EXPECT_THAT(refusal([&] { (void)call(*runner, "decode", foreign.get(), good); }), HasSubstr("needs a state"));
   EXPECT_THAT(refusal([&] { (void)call(*runner, "decode", state.get(), {{"input_ids", id}}); }), HasSubstr("takes 2"));
-  EXPECT_THAT(refusal([&] { (void)call(*runner, "decode", state.get(), {{"input_ids", id}, {"pos", one}}); }),
+  EXPECT_THAT(refusal([&] {
+                (void)call(*runner, "decode", state.get(), {{"input_ids", id}, {"pos", one}});
+              }),
               HasSubstr("'position'"));
   EXPECT_THAT(refusal([&] {
                 (void)call(*runner, "decode", state.get(), {{"input_ids", id}, {"position", Constant::i32s({1, 2})}});
