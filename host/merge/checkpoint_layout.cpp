@@ -47,7 +47,7 @@ void CheckpointLayout::choose_tensors(const Source& source, const AdapterStack* 
   if (head == nullptr && embedding == nullptr) return;
   const std::size_t shared = *source.find(kEmbedding);
   // Replacing the head alone unties it in PEFT's merge too; everything else changes the one tensor there is.
-  const bool replaced = embedding == nullptr && (head->flags & D2C_TARGET_LOW_RANK) == 0;
+  const bool replaced = embedding == nullptr && head->rank == 0;
   if (tied == TiedPolicy::shared && !replaced) {
     if (head != nullptr) tensors_[shared].targets.emplace_back(kHead);
     return;

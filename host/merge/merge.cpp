@@ -235,9 +235,10 @@ Value Merge::report() const {
   MergeProof all;
   for (std::size_t i = 0; i < proofs_.size(); ++i) {
     if (layout_.tensors()[i].targets.empty()) continue;
+    const Value proof = proofs_[i].report();
     Value entry = Value::table();
     entry.set("name", layout_.tensors()[i].name);
-    for (auto& [key, value] : proofs_[i].report().members()) entry.set(key, value);
+    for (const auto& [key, value] : proof.members()) entry.set(key, value);
     changed.push_back(std::move(entry));
     all += proofs_[i];
   }

@@ -267,9 +267,9 @@ bool TensorChanges::needs_prepare() const {
 }
 
 std::int64_t TensorChanges::rank() const {
-  if (!low_rank()) return 0;
   std::int64_t sum = 0;
-  for (const Change& change : changes) sum += std::get<LowRank>(change).rank;
+  for (const Change& change : changes)
+    if (const auto* part = std::get_if<LowRank>(&change)) sum += part->rank;
   return sum;
 }
 

@@ -59,7 +59,7 @@ struct TensorChanges {
 
   [[nodiscard]] bool low_rank() const;
   [[nodiscard]] bool needs_prepare() const;
-  /// Sum of the ranks; 0 where the change is not low-rank.
+  /// Sum of the ranks of the low-rank parts; 0 where there are none.
   [[nodiscard]] std::int64_t rank() const;
 };
 

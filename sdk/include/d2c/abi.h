@@ -197,7 +197,7 @@ enum {
 typedef struct d2c_adapter_target {
   size_t struct_size;
   const char* tensor; /* the base tensor that changes */
-  int32_t rank;       /* of the summed low-rank change; 0 where it is not low-rank */
+  int32_t rank;       /* of the low-rank parts of the change together; 0 without any */
   int32_t flags;      /* D2C_TARGET_* */
 } d2c_adapter_target;
 
