@@ -22,6 +22,23 @@ std::string message_of(int code) {
   return length < 0 ? "error " + std::to_string(code) : std::string(reinterpret_cast<const char*>(text));
 }
 
+/// `\s` as the engines that tokenizers are trained with mean it: for PCRE2 it also matches U+180E, which is no space since
+/// Unicode 6.3.
+std::string with_unicode_spaces(const std::string& expression) {
+  std::string out;
+  for (std::size_t at = 0; at < expression.size(); ++at) {
+    if (expression[at] != '\\' || at + 1 == expression.size()) {
+      out += expression[at];
+      continue;
+    }
+    const char escaped = expression[++at];
+    if (escaped == 's') out += "\\p{White_Space}";
+    else if (escaped == 'S') out += "\\P{White_Space}";
+    else out.append({'\\', escaped});
+  }
+  return out;
+}
+
 struct Free {
   void operator()(pcre2_code* p) const noexcept { pcre2_code_free(p); }
   void operator()(pcre2_match_data* p) const noexcept { pcre2_match_data_free(p); }
@@ -39,11 +56,11 @@ Regex::Regex(const std::string& expression, const std::string& where) : where_(w
   int error = 0;
   PCRE2_SIZE offset = 0;
   auto compiled = std::make_shared<Compiled>();
-  compiled->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(expression.data()), expression.size(),
+  const std::string pattern = with_unicode_spaces(expression);
+  compiled->code.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(pattern.data()), pattern.size(),
                                      PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &error, &offset, nullptr));
   if (compiled->code == nullptr)
-    fail_input(where + ": '" + expression + "' is no regular expression: " + message_of(error) + " at character " +
-               std::to_string(offset));
+    fail_input(where + ": '" + expression + "' is no regular expression: " + message_of(error));
   // Without a just-in-time compiler matching is slower, not different.
   (void)pcre2_jit_compile(compiled->code.get(), PCRE2_JIT_COMPLETE);
   compiled->context.reset(pcre2_match_context_create(nullptr));
@@ -54,7 +71,8 @@ Regex::Regex(const std::string& expression, const std::string& where) : where_(w
 }
 
 std::optional<std::pair<std::size_t, std::size_t>> Regex::find(std::string_view text, std::size_t from) const {
-  const std::unique_ptr<pcre2_match_data, Free> data(pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr));
+  const std::unique_ptr<pcre2_match_data, Free> data(
+      pcre2_match_data_create_from_pattern(compiled_->code.get(), nullptr));
   if (data == nullptr) throw std::bad_alloc();
   while (from < text.size()) {
     const int found = pcre2_match(compiled_->code.get(), reinterpret_cast<PCRE2_SPTR>(text.data()), text.size(), from,
