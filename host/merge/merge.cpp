@@ -152,8 +152,8 @@ void Merge::produce(const RunOptions& options, const MemoryPlan& memory, Workspa
   const std::vector<std::string> digests = unit_digests();
   std::vector<ProgressRecord::Unit> units;
   for (std::size_t i = 0; i < digests.size(); ++i)
-    units.push_back({layout_.tensors()[i].name, digests[i],
-                     static_cast<std::uint64_t>(layout_.tensors()[i].type.bytes())});
+    units.push_back(
+        {layout_.tensors()[i].name, digests[i], static_cast<std::uint64_t>(layout_.tensors()[i].type.bytes())});
   record = std::make_unique<ProgressRecord>(workspace.journal(), units, [&] { writer.sync(); });
   std::vector<std::size_t> wanted;
   std::uint64_t bytes = 0;

@@ -60,8 +60,8 @@ void require_low_rank(const Adapter& adapter, const std::vector<TensorChanges>& 
   for (const TensorChanges& c : changes) {
     if (c.low_rank()) continue;
     fail_input(adapter.directory() +
-               ": combinations other than 'sequential' join plain low-rank adapters only, and this one changes " + c.tensor +
-               " in another way; use 'sequential'");
+               ": combinations other than 'sequential' join plain low-rank adapters only, and this one changes " +
+               c.tensor + " in another way; use 'sequential'");
   }
 }
 
@@ -82,12 +82,10 @@ Combination parse_combination(const std::string& name, const JoinSettings& setti
   if (settings.svd_rank < 0) fail_usage("adapters.svd_rank is a rank, or 0 for the largest of the adapters");
   if (name == "sequential") return {Kind::sequential, Join::sum, settings, name};
   if (name == "cat") return {Kind::cat, Join::sum, settings, name};
-  static constexpr std::pair<std::string_view, Join> kJoined[] = {{"linear", Join::sum},
-                                                                  {"svd", Join::svd},
-                                                                  {"ties", Join::ties},
-                                                                  {"dare_linear", Join::dare_linear},
-                                                                  {"dare_ties", Join::dare_ties},
-                                                                  {"magnitude_prune", Join::magnitude_prune}};
+  static constexpr std::pair<std::string_view, Join> kJoined[] = {
+      {"linear", Join::sum},          {"svd", Join::svd},
+      {"ties", Join::ties},           {"dare_linear", Join::dare_linear},
+      {"dare_ties", Join::dare_ties}, {"magnitude_prune", Join::magnitude_prune}};
   for (const auto& [known, how] : kJoined)
     if (known == name) return {Kind::joined, how, settings, name};
   static constexpr std::array kFactorizing = {"ties_svd", "dare_ties_svd", "dare_linear_svd", "magnitude_prune_svd"};

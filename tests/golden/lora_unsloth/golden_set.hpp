@@ -83,11 +83,14 @@ struct Model {
 };
 
 inline Config stack_options(const std::vector<std::pair<std::string, double>>& adapters,
-                            const std::string& combination = "sequential") {
+                            const std::string& combination = "sequential", const Value* settings = nullptr) {
   Value list = Value::list();
   for (const auto& [path, weight] : adapters)
     list.push_back(Value(Value::Table{{"path", Value(path)}, {"weight", Value(weight)}}));
-  return Config(Value(Value::Table{{"adapters", list}, {"combination", Value(combination)}}));
+  Value options = settings != nullptr ? *settings : Value::table();
+  options.set("adapters", std::move(list));
+  options.set("combination", combination);
+  return Config(std::move(options));
 }
 
 /// The whole tensor, merged in tiles of `tile_rows`.
