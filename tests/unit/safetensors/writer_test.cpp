@@ -81,5 +81,19 @@ TEST_F(WriteFile, LeavesAFolderInItsPlace) {
   EXPECT_THAT(files(), testing::ElementsAre("x"));
 }
 
+TEST(FileLayout, PlacesTensorsOneBehindTheOtherAfterAnAlignedHeader) {
+  const std::vector<FileLayout::Entry> entries{{"a", {DType::bf16, {3, 5}}}, {"b", {DType::f32, {2}}}};
+  const FileLayout layout(entries, {{"format", "pt"}});
+  EXPECT_EQ(layout.header().size() % 8, 0u);
+  EXPECT_EQ(layout.offset(0), layout.header().size());
+  EXPECT_EQ(layout.offset(1), layout.offset(0) + 30);
+  EXPECT_EQ(layout.size(), layout.offset(1) + 8);
+}
+
+TEST(FileLayout, RefusesANameThatStandsTwice) {
+  const std::vector<FileLayout::Entry> entries{{"a", {DType::f16, {1}}}, {"a", {DType::f16, {1}}}};
+  EXPECT_THROW(FileLayout{entries}, Error);
+}
+
 }  // namespace
 }  // namespace d2c::safetensors
