@@ -68,7 +68,8 @@ struct ThreadPool::Impl {
 };
 
 ThreadPool::ThreadPool(unsigned threads) : impl_(std::make_unique<Impl>()) {
-  for (unsigned worker = 1; worker < threads; ++worker) impl_->threads.emplace_back([this, worker] { impl_->loop(worker); });
+  for (unsigned worker = 1; worker < threads; ++worker)
+    impl_->threads.emplace_back([this, worker] { impl_->loop(worker); });
 }
 
 ThreadPool::~ThreadPool() {
