@@ -80,7 +80,8 @@ std::vector<AddedTokens::Piece> AddedTokens::split(std::string_view text, bool n
 const AddedToken* AddedTokens::match(std::string_view text, std::size_t at, bool normalized, bool parse_special) const {
   for (const std::size_t i : by_first_byte_[static_cast<unsigned char>(text[at])]) {
     const AddedToken& t = tokens_[i];
-    if (t.normalized != normalized || (t.special && !parse_special) || !text.substr(at).starts_with(t.content)) continue;
+    if (t.normalized != normalized || (t.special && !parse_special) || !text.substr(at).starts_with(t.content))
+      continue;
     if (!t.single_word || stands_alone(text, at, at + t.content.size())) return &t;
   }
   return nullptr;

@@ -35,7 +35,8 @@ class AddedTokens {
   [[nodiscard]] const std::vector<AddedToken>& all() const noexcept { return tokens_; }
 
  private:
-  [[nodiscard]] const AddedToken* match(std::string_view text, std::size_t at, bool normalized, bool parse_special) const;
+  [[nodiscard]] const AddedToken* match(std::string_view text, std::size_t at, bool normalized,
+                                        bool parse_special) const;
 
   std::vector<AddedToken> tokens_;
   std::array<std::vector<std::size_t>, 256> by_first_byte_;  ///< longest first

@@ -38,7 +38,8 @@ std::string template_source(const Files& files, const Value& config) {
 
 /// What a literal of the template says.
 std::string unescaped(std::string text) {
-  for (const auto& [from, to] : {std::pair("\\n", "\n"), std::pair("\\t", "\t"), std::pair("\\'", "'"), std::pair("\\\"", "\"")})
+  for (const auto& [from, to] :
+       {std::pair("\\n", "\n"), std::pair("\\t", "\t"), std::pair("\\'", "'"), std::pair("\\\"", "\"")})
     for (std::size_t at = 0; (at = text.find(from, at)) != std::string::npos; ++at) text.replace(at, 2, to);
   return text;
 }
@@ -124,7 +125,8 @@ ChatTemplate ChatTemplate::recognise(const std::string& source, const std::strin
 }
 
 std::string ChatTemplate::render(std::span<const Message> messages, bool add_generation_prompt) const {
-  return name_ == kChatMl ? render_chatml(messages, add_generation_prompt) : render_llama3(messages, add_generation_prompt);
+  return name_ == kChatMl ? render_chatml(messages, add_generation_prompt)
+                          : render_llama3(messages, add_generation_prompt);
 }
 
 std::string ChatTemplate::render_chatml(std::span<const Message> messages, bool add_generation_prompt) const {

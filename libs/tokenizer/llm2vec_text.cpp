@@ -60,8 +60,7 @@ std::string shortened(const Tokenizer& tokenizer, std::string text, std::int64_t
 std::string prepared(const Llm2VecSettings& settings, const std::string& instruction, const std::string& text) {
   std::string joined = instruction.empty() ? std::string() : stripped(instruction) + " ";
   joined.append(kSeparator).append(text);
-  if (settings.chat_wrapper)
-    return "<|start_header_id|>user<|end_header_id|>\n\n" + stripped(joined) + "<|eot_id|>";
+  if (settings.chat_wrapper) return "<|start_header_id|>user<|end_header_id|>\n\n" + stripped(joined) + "<|eot_id|>";
   return settings.pooling == "eos_token" ? stripped(joined) + settings.end_of_text : joined;
 }
 
@@ -91,7 +90,8 @@ std::vector<std::int32_t> mask_of(const Tokenizer& tokenizer, const Llm2VecSetti
 
 Llm2VecText prepare_llm2vec(const Tokenizer& tokenizer, const Llm2VecSettings& settings, const std::string& instruction,
                             const std::string& text) {
-  const std::string whole = prepared(settings, instruction, shortened(tokenizer, text, settings.max_length));
+  const std::string fitting = shortened(tokenizer, text, settings.max_length);
+  const std::string whole = prepared(settings, instruction, fitting);
   // The separator marks where the text begins and is taken out again; texts may hold it themselves.
   std::string joined, own;
   std::size_t part = 0;
@@ -105,6 +105,7 @@ Llm2VecText prepare_llm2vec(const Tokenizer& tokenizer, const Llm2VecSettings& s
   }
   Llm2VecText out;
   out.ids = tokenizer.encode(joined, {true, true});
+  out.cut = fitting != text || static_cast<std::int64_t>(out.ids.size()) > settings.max_length;
   if (static_cast<std::int64_t>(out.ids.size()) > settings.max_length)
     out.ids.resize(static_cast<std::size_t>(settings.max_length));
   out.pooling_mask = mask_of(tokenizer, settings, out.ids, token_count(tokenizer, own, settings.max_length));

@@ -37,7 +37,8 @@ class Reader {
 
  private:
   static std::int32_t checked_id(const Value& id) {
-    if (id.as_int() < 0 || id.as_int() > kMaxId) fail_input("the token id " + std::to_string(id.as_int()) + " is out of range");
+    if (id.as_int() < 0 || id.as_int() > kMaxId)
+      fail_input("the token id " + std::to_string(id.as_int()) + " is out of range");
     return static_cast<std::int32_t>(id.as_int());
   }
 
@@ -69,7 +70,9 @@ class Reader {
   [[nodiscard]] std::string decoded(std::string token) const {
     if (byte_level_) return from_byte_level(token).value_or(token);
     if (byte_fallback_ && token.size() == 6 && token.starts_with("<0x") && token.ends_with('>')) {
-      const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+      const auto digit = [](char c) {
+        return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+      };
       if (digit(token[3]) >= 0 && digit(token[4]) >= 0)
         return std::string(1, static_cast<char>(digit(token[3]) * 16 + digit(token[4])));
     }
@@ -112,7 +115,7 @@ class Reader {
     const Value* list = root_.find("added_tokens");
     if (list == nullptr) return;
     for (const Value& t : list->items()) {
-      AddedToken token{checked_id(t.at("id")), t.at("content").as_text(),     t.bool_or("special", false),
+      AddedToken token{checked_id(t.at("id")),          t.at("content").as_text(),  t.bool_or("special", false),
                        t.bool_or("single_word", false), t.bool_or("lstrip", false), t.bool_or("rstrip", false),
                        t.bool_or("normalized", false)};
       define(token.id, token.content, token.special);
