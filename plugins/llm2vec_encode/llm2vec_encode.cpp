@@ -8,13 +8,21 @@
 namespace d2c::llama {
 namespace {
 
-std::string metadata(const LlamaConfig& config, const EncoderSettings& settings, const Value& encoder) {
+/// How callers prepare sentences follows from the model's exact name in llm2vec 0.2.3, so it does here.
+void add_text_rules(const std::string& model_name, Value& v) {
+  if (model_name == "meta-llama/Meta-Llama-3-8B-Instruct") v.set("chat_wrapper", true);
+  if (model_name == "meta-llama/Meta-Llama-3-8B") v.set("end_of_text", "<|end_of_text|>");
+}
+
+std::string metadata(const LlamaConfig& config, const std::string& model_name, const EncoderSettings& settings,
+                     const Value& encoder) {
   Value v = Value::table();
   v.set("version", 1);
   v.set("pooling", settings.pooling_name);
   v.set("max_length", settings.max_length);
   v.set("hidden_size", config.hidden_size);
   v.set("skip_instruction", settings.skip_instruction);
+  add_text_rules(model_name, v);
   for (const char* key : {"weights", "instruction_separator"})
     if (const Value* value = encoder.find(key)) v.set(key, *value);
   return json::dump(v);
@@ -41,7 +49,7 @@ void Llm2VecEncoder::emit(const EmitRequest& request, Graph& g) {
   const Node x = blocks.layers(blocks.embed(ids), rotation, mask,
                                [](std::int64_t /*layer*/, const KeysValues& fresh) { return fresh; });
   g.output(pool(g, settings.pooling, blocks.final_norm(x, DType::f32), pooling_mask), "embedding");
-  g.metadata("d2c.encoder", metadata(config, settings, encoder));
+  g.metadata("d2c.encoder", metadata(config, request.config.text_or("_name_or_path", ""), settings, encoder));
 }
 
 }  // namespace d2c::llama
