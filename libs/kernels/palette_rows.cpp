@@ -89,36 +89,27 @@ float table_value(const std::uint8_t* indices, const std::uint16_t* table, std::
 
 #if HWY_TARGET != HWY_SCALAR
 
-/// kRows weight rows of one palette times one row of x, for the columns that fill whole vectors; returns how many those are.
-/// What is loaded of x serves all rows, and there are sums enough that no multiply-add waits for another.
-template <int kRows>
+/// A weight row times a row of x, for the columns that fill whole vectors; returns how many those are. Four sums, so that no
+/// multiply-add waits for the one before.
 std::int64_t multiply_vectors(const std::uint8_t* indices, const Tables& split, std::int64_t columns, const float* x,
-                              float (&sums)[kRows]) {
+                              float& total) {
   const Bytes d;
   const Floats df;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(df));
   const auto low = hn::LoadDup128(d, split.low), high = hn::LoadDup128(d, split.high);
-  auto even0 = hn::Zero(df), odd0 = hn::Zero(df);
-  [[maybe_unused]] auto even1 = hn::Zero(df), odd1 = hn::Zero(df);
+  auto sum0 = hn::Zero(df), sum1 = hn::Zero(df), sum2 = hn::Zero(df), sum3 = hn::Zero(df);
   std::int64_t at = 0;
   for (const std::int64_t block = block_columns(); at + block <= columns; at += block) {
     expand(hn::LoadU(d, indices + at / 2), low, high, [&](int k, auto w) HWY_ATTR {
-      auto& sum = k % 2 == 0 ? even0 : odd0;
+      auto& sum = k % 4 == 0 ? sum0 : k % 4 == 1 ? sum1 : k % 4 == 2 ? sum2 : sum3;
       sum = hn::MulAdd(w, hn::LoadU(df, x + at + k * lanes), sum);
     });
-    if constexpr (kRows > 1) {
-      expand(hn::LoadU(d, indices + (columns + at) / 2), low, high, [&](int k, auto w) HWY_ATTR {
-        auto& sum = k % 2 == 0 ? even1 : odd1;
-        sum = hn::MulAdd(w, hn::LoadU(df, x + at + k * lanes), sum);
-      });
-    }
   }
-  sums[0] = hn::GetLane(hn::SumOfLanes(df, hn::Add(even0, odd0)));
-  if constexpr (kRows > 1) sums[1] = hn::GetLane(hn::SumOfLanes(df, hn::Add(even1, odd1)));
+  total = hn::GetLane(hn::SumOfLanes(df, hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3))));
   return at;
 }
 
-/// The same for one weight row times kX > 1 rows of x.
+/// The same for kX > 1 rows of x.
 template <int kX>
 std::int64_t multiply_vectors_few(const std::uint8_t* indices, const Tables& split, std::int64_t columns,
                                   const float* x, float (&sums)[kX]) {
@@ -160,10 +151,7 @@ std::int64_t expand_vectors(const std::uint8_t* indices, const Tables& split, st
 
 #else
 
-template <int kRows>
-std::int64_t multiply_vectors(const std::uint8_t*, const Tables&, std::int64_t, const float*, float (&)[kRows]) {
-  return 0;
-}
+std::int64_t multiply_vectors(const std::uint8_t*, const Tables&, std::int64_t, const float*, float&) { return 0; }
 template <int kX>
 std::int64_t multiply_vectors_few(const std::uint8_t*, const Tables&, std::int64_t, const float*, float (&)[kX]) {
   return 0;
@@ -174,13 +162,12 @@ std::int64_t expand_vectors(const std::uint8_t*, const Tables&, std::int64_t beg
 
 #endif
 
-template <int kRows>
-void multiply_rows_by_one(const std::uint8_t* indices, const std::uint16_t* table, const Tables& split,
-                          std::int64_t columns, const float* x, float* y) {
-  float sums[kRows] = {};
-  for (std::int64_t at = multiply_vectors<kRows>(indices, split, columns, x, sums); at < columns; ++at)
-    for (int r = 0; r < kRows; ++r) sums[r] += table_value(indices + r * (columns / 2), table, at) * x[at];
-  std::copy(sums, sums + kRows, y);
+float multiply_row(const std::uint8_t* indices, const std::uint16_t* table, const Tables& split, std::int64_t columns,
+                   const float* x) {
+  float sum = 0;
+  for (std::int64_t at = multiply_vectors(indices, split, columns, x, sum); at < columns; ++at)
+    sum += table_value(indices, table, at) * x[at];
+  return sum;
 }
 
 template <int kX>
@@ -199,11 +186,9 @@ void multiply(const PaletteRows& w, std::int64_t first, std::int64_t count, cons
     const std::int64_t group = (first + r) / w.group_rows, stop = std::min(count, (group + 1) * w.group_rows - first);
     const std::uint16_t* table = w.tables + group * 16;
     const Tables split(table);
-    for (std::int64_t rows = 1; r < stop; r += rows) {
+    for (; r < stop; ++r) {
       const std::uint8_t* indices = w.indices + (first + r) * (columns / 2);
-      rows = m == 1 && r + 1 < stop ? 2 : 1;
-      if (rows == 2) multiply_rows_by_one<2>(indices, table, split, columns, x, y + r);
-      else if (m == 1) multiply_rows_by_one<1>(indices, table, split, columns, x, y + r);
+      if (m == 1) y[r] = multiply_row(indices, table, split, columns, x);
       else if (m == 2) multiply_row_by_few<2>(indices, table, split, columns, x, y + r, stride);
       else if (m == 3) multiply_row_by_few<3>(indices, table, split, columns, x, y + r, stride);
       else multiply_row_by_few<4>(indices, table, split, columns, x, y + r, stride);
