@@ -72,6 +72,32 @@ class GroupWalk {
   Shape index_;
 };
 
+/// Elements [first, first + count) of a palette's indices through `table`. Eight indices fill whole bytes.
+template <int kBits>
+void look_up(std::span<const std::byte> data, const float* table, std::int64_t first, std::int64_t count, float* out) {
+  constexpr std::uint64_t kMask = (std::uint64_t{1} << kBits) - 1;
+  const DType dtype = index_dtype(kBits);
+  std::int64_t i = 0;
+  for (; i < count && (first + i) % 8 != 0; ++i) out[i] = table[integer_at(data, dtype, first + i)];
+  for (; i + 8 <= count; i += 8) {
+    std::uint64_t eight = 0;
+    std::memcpy(&eight, data.data() + (first + i) / 8 * kBits, kBits);
+    for (int k = 0; k < 8; ++k) out[i + k] = table[(eight >> (k * kBits)) & kMask];
+  }
+  for (; i < count; ++i) out[i] = table[integer_at(data, dtype, first + i)];
+}
+
+void look_up(const Stored& s, const float* table, std::int64_t first, std::int64_t count, float* out) {
+  switch (bits_of(s.data_type.dtype)) {
+    case 1: return look_up<1>(s.data, table, first, count, out);
+    case 2: return look_up<2>(s.data, table, first, count, out);
+    case 3: return look_up<3>(s.data, table, first, count, out);
+    case 4: return look_up<4>(s.data, table, first, count, out);
+    case 6: return look_up<6>(s.data, table, first, count, out);
+    default: return look_up<8>(s.data, table, first, count, out);
+  }
+}
+
 void expand_palette(const Stored& s, std::int64_t first_row, std::int64_t rows, float* out) {
   const std::int64_t columns = columns_of(s.data_type.shape);
   const auto entries = std::int64_t{1} << bits_of(s.data_type.dtype);
@@ -79,13 +105,7 @@ void expand_palette(const Stored& s, std::int64_t first_row, std::int64_t rows, 
   std::int64_t at = first_row * columns;
   for (std::int64_t left = rows * columns; left > 0;) {
     const std::int64_t run = std::min(walk.run(), left);
-    const float* table = s.table.data() + walk.group() * entries;
-    if (s.data_type.dtype == DType::u4) {
-      const auto* bytes = reinterpret_cast<const std::uint8_t*>(s.data.data());
-      for (std::int64_t i = 0; i < run; ++i) out[i] = table[(bytes[(at + i) / 2] >> ((at + i) % 2 * 4)) & 15];
-    } else {
-      for (std::int64_t i = 0; i < run; ++i) out[i] = table[integer_at(s.data, s.data_type.dtype, at + i)];
-    }
+    look_up(s, s.table.data() + walk.group() * entries, at, run, out);
     out += run, at += run, left -= run;
     walk.advance(run);
   }

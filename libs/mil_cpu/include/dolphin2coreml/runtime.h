@@ -114,10 +114,9 @@ D2C_RT_EXPORT d2c_rt_code d2c_rt_state_buffer(d2c_rt_state* state, const char* n
 /* Runs a function. Every input must be given, in any order, with exactly its bytes; outputs as wanted. `state` may be NULL
  * for a function without states. All pointers are used during the call only. */
 D2C_RT_EXPORT d2c_rt_code d2c_rt_call(d2c_rt_package* package, const char* function, d2c_rt_state* state,
-                                      size_t input_count, const char* const* input_names,
-                                      const void* const* input_data, const size_t* input_sizes, size_t output_count,
-                                      const char* const* output_names, void* const* output_data,
-                                      const size_t* output_sizes);
+                                      size_t input_count, const char* const* input_names, const void* const* input_data,
+                                      const size_t* input_sizes, size_t output_count, const char* const* output_names,
+                                      void* const* output_data, const size_t* output_sizes);
 
 #ifdef __cplusplus
 } /* extern "C" */
