@@ -79,9 +79,11 @@ void look_up(std::span<const std::byte> data, const float* table, std::int64_t f
   const DType dtype = index_dtype(kBits);
   std::int64_t i = 0;
   for (; i < count && (first + i) % 8 != 0; ++i) out[i] = table[integer_at(data, dtype, first + i)];
-  for (; i + 8 <= count; i += 8) {
+  // A whole word is read for the bytes that eight indices fill, so the last ones of the tensor are left to the loop below.
+  const auto at = [&] { return static_cast<std::size_t>((first + i) / 8 * kBits); };
+  for (; i + 8 <= count && at() + sizeof(std::uint64_t) <= data.size(); i += 8) {
     std::uint64_t eight = 0;
-    std::memcpy(&eight, data.data() + (first + i) / 8 * kBits, kBits);
+    std::memcpy(&eight, data.data() + at(), sizeof eight);
     for (int k = 0; k < 8; ++k) out[i + k] = table[(eight >> (k * kBits)) & kMask];
   }
   for (; i < count; ++i) out[i] = table[integer_at(data, dtype, first + i)];
