@@ -308,8 +308,10 @@ class Parser {
     tokens(app, "--teacher-force", o.teacher_force, "Token ids to feed in place of the chosen ones");
     app.add_option("--max-new-tokens", o.max_new_tokens, "Tokens to generate at most (default: 128, or what fits)")
         ->check(CLI::NonNegativeNumber);
-    app.add_flag("--stop-at-eos,!--ignore-eos", o.stop_at_eos,
-                 "End at the model's stop tokens (default for text, not for --tokens)");
+    app.add_flag_callback(
+        "--stop-at-eos", [&o] { o.stop_at_eos = true; }, "End at the model's stop tokens (default for text)");
+    app.add_flag_callback(
+        "--ignore-eos", [&o] { o.stop_at_eos = false; }, "Go on after them (default for --tokens)");
     app.add_option("--logits-out", o.logits_out, "Write prefill_logits [V] and decode_logits [k,V] as safetensors");
     add_tokenizer_flag(app, o.tokenizer);
     add_sampling(app, o.sampling);

@@ -164,13 +164,12 @@ std::string similarity_table(const Embeddings& e) {
 /// One embedding in each line.
 std::string numbers(const Embeddings& e) {
   std::string text;
-  for (std::int64_t i = 0; i < e.count; ++i)
-    for (const float value : e.row(i)) {
-      char number[32];
-      std::snprintf(number, sizeof number, "%.9g", static_cast<double>(value));
-      text += number;
-      text += &value == &e.row(i).back() ? '\n' : ' ';
-    }
+  for (std::size_t i = 0; i < e.values.size(); ++i) {
+    char number[32];
+    std::snprintf(number, sizeof number, "%.9g", static_cast<double>(e.values[i]));
+    text += number;
+    text += (i + 1) % static_cast<std::size_t>(e.width) == 0 ? '\n' : ' ';
+  }
   return text;
 }
 
@@ -186,7 +185,7 @@ std::string for_people(const Embeddings& e, const EmbedOptions& o) {
 
 std::string embed(const Arguments& a) {
   const EmbedOptions& o = a.embed;
-  if (!o.out.empty()) check_embedding_file(o.out);
+  check_embedding_file(o.out);
   PluginRegistry plugins(a.plugin_dirs, {});
   const Model model(plugins, a.subject, o.runner);
   const Embedder embedder(model);

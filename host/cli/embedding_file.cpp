@@ -1,5 +1,6 @@
 #include "host/cli/embedding_file.hpp"
 
+#include "host/cli/output.hpp"
 #include "libs/safetensors/writer.hpp"
 
 #include <d2c/error.hpp>
@@ -36,12 +37,12 @@ void write_npy(const std::string& path, std::span<const float> values, std::int6
 }  // namespace
 
 void check_embedding_file(const std::string& path) {
-  if (!path.ends_with(".safetensors") && !path.ends_with(".npy"))
+  check_output_folder("--out", path);
+  if (!path.empty() && !path.ends_with(".safetensors") && !path.ends_with(".npy"))
     fail_usage("--out " + path + ": the name must end in .safetensors or .npy");
 }
 
 void write_embeddings(const std::string& path, std::span<const float> values, std::int64_t count, std::int64_t width) {
-  check_embedding_file(path);
   if (path.ends_with(".npy")) return write_npy(path, values, count, width);
   const safetensors::NamedTensor tensor{"embeddings", {DType::f32, {count, width}}, std::as_bytes(values)};
   safetensors::write_file(path, {&tensor, 1});

@@ -7,7 +7,8 @@
 
 namespace d2c::host::cli {
 
-/// Error(usage) for a name that ends in neither .safetensors nor .npy.
+/// Error(usage) for a name that ends in neither .safetensors nor .npy, or a folder that does not exist. Nothing is wrong with
+/// an empty path.
 void check_embedding_file(const std::string& path);
 
 /// [count, width] fp32, as tensor "embeddings" of a .safetensors file or as a .npy file.

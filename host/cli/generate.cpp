@@ -39,7 +39,7 @@ class Generator {
 
   Generation run(std::vector<std::int32_t> prompt, const std::function<void(std::int32_t)>& on_token) {
     done_.prompt = std::move(prompt);
-    const std::size_t count = options_.teacher_force.empty() ? new_tokens() : options_.teacher_force.size();
+    const std::size_t count = forced() ? options_.teacher_force.size() : new_tokens();
     check_room(count);
     feed(done_.prompt, done_.prefill_seconds);
     keep(done_.prefill_logits);
@@ -50,10 +50,12 @@ class Generator {
 
  private:
   [[nodiscard]] bool keeps_logits() const { return !options_.logits_out.empty(); }
+  [[nodiscard]] bool forced() const { return !options_.teacher_force.empty(); }
+  /// What follows the last token is wanted only if all logits are kept; forced tokens are all checked by being fed.
+  [[nodiscard]] bool feeds_last() const { return keeps_logits() || forced(); }
 
-  /// The last token's own logits are wanted only if all are kept.
   [[nodiscard]] std::int64_t room() const {
-    return session_.context() - static_cast<std::int64_t>(done_.prompt.size()) + (keeps_logits() ? 0 : 1);
+    return session_.context() - static_cast<std::int64_t>(done_.prompt.size()) + (feeds_last() ? 0 : 1);
   }
 
   [[nodiscard]] std::size_t new_tokens() const {
@@ -75,7 +77,7 @@ class Generator {
 
   bool step(std::size_t count, const std::function<void(std::int32_t)>& on_token) {
     std::int32_t token = sampler_.pick(logits_, history());
-    if (!options_.teacher_force.empty()) {
+    if (forced()) {
       done_.predicted.push_back(token);
       token = options_.teacher_force[done_.tokens.size()];
     } else if (stop_tokens_.contains(token)) {
@@ -84,7 +86,7 @@ class Generator {
     }
     done_.tokens.push_back(token);
     on_token(token);
-    if (done_.tokens.size() == count && !keeps_logits()) return false;
+    if (done_.tokens.size() == count && !feeds_last()) return false;
     feed({&token, 1}, done_.decode_seconds);
     ++done_.decoded;
     keep(done_.decode_logits);
@@ -161,6 +163,7 @@ std::set<std::int32_t> stop_tokens(const Model& model, const Text* text, const G
 
 std::string generate(const Arguments& a) {
   const GenerateOptions& o = a.generate;
+  check_output_folder("--logits-out", o.logits_out);
   PluginRegistry plugins(a.plugin_dirs, {});
   const Model model(plugins, a.subject, o.runner);
   std::unique_ptr<Text> text;

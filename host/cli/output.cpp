@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 namespace d2c::host::cli {
 namespace {
@@ -97,6 +98,13 @@ std::string result(bool json, const Value& value, const std::string& text) {
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     fail(Code::resource, "cannot write to standard output");
+}
+
+void check_output_folder(const char* flag, const std::string& path) {
+  const std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  std::error_code ignored;
+  if (!folder.empty() && !std::filesystem::is_directory(folder, ignored))
+    fail_usage(std::string(flag) + " " + path + ": the folder " + folder.string() + " does not exist");
 }
 
 std::string plan_text(const Value& report) {

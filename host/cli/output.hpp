@@ -32,6 +32,9 @@ struct CheckFailed {
 /// Writes to stdout at once; Error(resource) where that is not possible.
 void print(std::string_view text);
 
+/// Error(usage) naming the flag where a file is to be written into a folder that does not exist; an empty path is none.
+void check_output_folder(const char* flag, const std::string& path);
+
 /// A plan, with what it needs.
 [[nodiscard]] std::string plan_text(const Value& report);
 /// A finished conversion.

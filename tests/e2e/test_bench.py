@@ -23,7 +23,7 @@ def test_every_key_of_the_report(d2c, package):
 
 def test_the_cache_is_measured(d2c, package):
     cache = d2c.report("bench", package, "--prompt-tokens", 20, "--new-tokens", 12, "--repeats", 1)["kv_cache"]
-    layers, heads, context, width = 2, 2, 64, 16
+    layers, heads, context, width = 3, 2, 64, 16
     assert cache["allocated_bytes"] == 2 * layers * heads * context * width * 2
     assert cache["bytes_per_token"] == cache["allocated_bytes"] / context
     assert cache["occupied_tokens"] == 32 and cache["residency_pct"] == 50

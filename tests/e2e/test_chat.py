@@ -89,6 +89,7 @@ class Terminal:
         self.seen = ""
 
     def type(self, text):
+        time.sleep(0.3)  # a person sees the prompt before typing; the editor sets the terminal up meanwhile
         os.write(self.master, text.encode())
 
     def wait_for(self, text, seconds=60):

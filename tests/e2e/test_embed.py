@@ -8,7 +8,7 @@ from conftest import MODELS, settings
 from program import read_tensors
 
 USAGE, INPUT = 2, 3
-WIDTH, LONGEST = 64, 64
+WIDTH, LONGEST = 96, 64
 INPUTS = [
     {"input_ids": [5, 6, 7]},
     {"input_ids": [9] * LONGEST},
@@ -68,7 +68,7 @@ def test_json_holds_the_same(d2c, package):
         ([{"input_ids": [1, 2], "pooling_mask": [1]}], "1 entries for 2"),
         ([{"input_ids": [1] * (LONGEST + 1)}], "65 tokens"),
         ([{"input_ids": [1]}, {"input_ids": []}], "input 1"),
-        ([{"input_ids": [256]}], "vocabulary"),
+        ([{"input_ids": [320]}], "vocabulary"),
         ([{"input_ids": [-1]}], "vocabulary"),
         ([{"input_ids": [1 << 40]}], "out of range"),
         ([{"input_ids": [1.5]}], "input 0"),

@@ -6,7 +6,7 @@ from conftest import MODELS, settings
 from program import read_tensors
 
 USAGE, INPUT = 2, 3
-VOCAB, CONTEXT = 256, 64
+VOCAB = 320
 
 
 @pytest.fixture
@@ -106,8 +106,8 @@ def test_the_context_can_be_filled_but_not_more(d2c, package):
         (["--tokens", "1", "--top-p", "2"], USAGE, "top-p"),
         (["--tokens", "1", "--max-new-tokens", "-1"], USAGE, "--max-new-tokens"),
         (["--tokens", "1", "--precision", "fp8"], USAGE, "fp8"),
-        (["--tokens", "256"], INPUT, "vocabulary of 256"),
-        (["--tokens", "1", "--teacher-force", "999"], INPUT, "vocabulary of 256"),
+        (["--tokens", "320"], INPUT, "vocabulary of 320"),
+        (["--tokens", "1", "--teacher-force", "999"], INPUT, "vocabulary of 320"),
         (["--tokens", "1", "--logits-out", "no/where/x.safetensors"], USAGE, "no/where"),
         (["--prompt", "Hello"], INPUT, "tokenizer"),
     ],
