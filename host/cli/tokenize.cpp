@@ -32,13 +32,10 @@ std::string tokenize(const Arguments& a) {
   const TokenizeOptions& o = a.tokenize;
   if (!o.tokens.empty()) return decode(tokenizer, o, a.json);
   const auto ids = tokenizer.encode(standard_input(), {.add_special = o.add_bos, .parse_special = o.parse_special});
-  Value value = Value::table(), list = Value::list();
   std::string text;
-  for (const std::int32_t id : ids) {
-    list.push_back(id);
-    text += (text.empty() ? "" : ",") + std::to_string(id);
-  }
-  value.set("ids", std::move(list));
+  for (const std::int32_t id : ids) text += (text.empty() ? "" : ",") + std::to_string(id);
+  Value value = Value::table();
+  value.set("ids", Value::List(ids.begin(), ids.end()));
   return result(a.json, value, text + "\n");
 }
 
