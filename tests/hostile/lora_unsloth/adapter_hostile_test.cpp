@@ -101,7 +101,8 @@ TEST(HostileAdapter, RefusesAnotherVocabulary) {
 
 TEST(HostileAdapter, RefusesUnsupportedCombinationsByName) {
   const AdapterFolder folder("minimal_adapter_config");
-  EXPECT_THAT(outcome(stack_options({{folder.path(), 1}}, "ties"), base()), HasSubstr("'ties' is not supported"));
+  EXPECT_THAT(outcome(stack_options({{folder.path(), 1}}, "ties_svd"), base()),
+              HasSubstr("'ties_svd' factorizes whole"));
   EXPECT_THAT(outcome(stack_options({{folder.path(), 1}}, "sum"), base()), HasSubstr("none of sequential"));
   EXPECT_THAT(outcome(stack_options({}), base()), HasSubstr("empty"));
   EXPECT_THAT(outcome(stack_options({{folder.path(), std::nan("")}}), base()), HasSubstr("finite"));
