@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from conftest import MODELS, read_checkpoint, settings
 
-ALL_MODELS = sorted(p.name for p in MODELS.iterdir() if p.is_dir())
+ALL_MODELS = sorted(p.parent.name for p in MODELS.glob("*/config.json"))
 VARIANTS = {
     "1_bit": settings(quantize__bits=1),
     "2_bits": settings(quantize__bits=2),
