@@ -74,4 +74,12 @@ PackageFiles open_package(const fs::path& root) {
   return files;
 }
 
+int probe_package(const char* path) noexcept {
+  try {
+    return open_package(path).model.extension() == ".mlmodel" ? 100 : 0;
+  } catch (...) {
+    return 0;
+  }
+}
+
 }  // namespace d2c::coreml

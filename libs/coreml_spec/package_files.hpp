@@ -31,4 +31,7 @@ struct PackageFiles {
 /// Reads and checks Manifest.json; Error(input) says what is wrong with it.
 [[nodiscard]] PackageFiles open_package(const std::filesystem::path& root);
 
+/// What a plugin's probe answers: 100 for a folder that open_package() accepts, 0 otherwise.
+[[nodiscard]] int probe_package(const char* path) noexcept;
+
 }  // namespace d2c::coreml

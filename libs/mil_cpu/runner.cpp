@@ -1,6 +1,5 @@
 #include "libs/mil_cpu/runner.hpp"
 
-#include "libs/coreml_spec/package_files.hpp"
 #include "libs/kernels/thread_pool.hpp"
 #include "libs/mil_cpu/feature_io.hpp"
 #include "libs/mil_cpu/memory.hpp"
@@ -197,14 +196,6 @@ Precision precision_named(std::string_view name) {
 
 std::unique_ptr<Runner> open_runner(const std::filesystem::path& package, const RunnerOptions& options) {
   return std::make_unique<PackageRunner>(package, options);
-}
-
-int probe_package(const char* path) noexcept {
-  try {
-    return coreml::open_package(path).model.extension() == ".mlmodel" ? 100 : 0;
-  } catch (...) {
-    return 0;
-  }
 }
 
 }  // namespace d2c::mil_cpu

@@ -26,7 +26,4 @@ struct RunnerOptions {
 /// with a state that a call is using is Error(usage). States may outlive the runner, but can then only be read and freed.
 [[nodiscard]] std::unique_ptr<Runner> open_runner(const std::filesystem::path& package, const RunnerOptions& options);
 
-/// 100 for a folder that looks like a Core ML package, 0 otherwise. Reads the manifest only.
-[[nodiscard]] int probe_package(const char* path) noexcept;
-
 }  // namespace d2c::mil_cpu

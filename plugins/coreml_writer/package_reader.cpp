@@ -7,12 +7,6 @@ namespace d2c::coreml_writer {
 
 CoreMLReader::CoreMLReader(const Config& options) : description_(describe_package(options.require_text("path"))) {}
 
-int CoreMLReader::probe(const char* path) {
-  try {
-    return coreml::open_package(path).model.extension() == ".mlmodel" ? 100 : 0;
-  } catch (const Error&) {
-    return 0;
-  }
-}
+int CoreMLReader::probe(const char* path) { return coreml::probe_package(path); }
 
 }  // namespace d2c::coreml_writer

@@ -1,5 +1,6 @@
 #include "plugins/mil_cpu/mil_cpu.hpp"
 
+#include "libs/coreml_spec/package_files.hpp"
 #include "libs/mil_cpu/runner.hpp"
 
 namespace d2c::mil_cpu {
@@ -19,7 +20,7 @@ RunnerOptions parse(const Config& options) {
 
 }  // namespace
 
-int MilCpu::probe(const char* path) { return probe_package(path); }
+int MilCpu::probe(const char* path) { return coreml::probe_package(path); }
 
 MilCpu::MilCpu(const Config& options) : runner_(open_runner(options.require_text("path"), parse(options))) {}
 

@@ -1,4 +1,5 @@
 // Packages that lie: each is refused as bad input, with the function and the op in the message.
+#include "libs/coreml_spec/package_files.hpp"
 #include "libs/coreml_spec/values.hpp"
 #include "libs/mil_cpu/runner.hpp"
 #include "tests/unit/mil_cpu/sample_decoder.hpp"
@@ -316,8 +317,8 @@ TEST(HostilePackage, DamagedFilesAreRefused) {
   const auto root = palettized().write();
   std::ofstream(root / "Data/com.apple.CoreML/model.mlmodel", std::ios::trunc) << "no protobuf";
   EXPECT_NE(refusal(root), "accepted");
-  EXPECT_EQ(probe_package("/no/such/folder"), 0);
-  EXPECT_EQ(probe_package(root.c_str()), 100);
+  EXPECT_EQ(coreml::probe_package("/no/such/folder"), 0);
+  EXPECT_EQ(coreml::probe_package(root.c_str()), 100);
 }
 
 }  // namespace
