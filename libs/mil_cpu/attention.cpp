@@ -1,13 +1,13 @@
 // softmax(q * k^T * scale + mask) * v in one step, keys and values read from where they lie.
 #include "libs/kernels/thread_pool.hpp"
 #include "libs/mil_cpu/ops.hpp"
+#include "libs/mil_cpu/softmax.hpp"
 #include "libs/mil_cpu/stored.hpp"
 
 #include <Eigen/Core>
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace d2c::mil_cpu {
 namespace {
@@ -82,15 +82,8 @@ struct Attention {
 
   void soften(const Frame& f, std::int64_t query, std::int64_t first, std::int64_t count, float* scores) const {
     const float* bias = mask == nullptr ? nullptr : mask->reals(f) + (mask_rows == 1 ? 0 : query * keys) + first;
-    float top = -std::numeric_limits<float>::infinity();
-    for (std::int64_t i = 0; i < count; ++i) {
-      scores[i] = scores[i] * scale + (bias == nullptr ? 0 : bias[i]);
-      top = std::max(top, scores[i]);
-    }
-    double sum = 0;
-    for (std::int64_t i = 0; i < count; ++i) sum += scores[i] = std::exp(scores[i] - top);
-    const auto inverse = static_cast<float>(1 / sum);
-    for (std::int64_t i = 0; i < count; ++i) scores[i] *= inverse;
+    for (std::int64_t i = 0; i < count; ++i) scores[i] = scores[i] * scale + (bias == nullptr ? 0 : bias[i]);
+    softmax(scores, scores, count, 1);
   }
 };
 

@@ -27,8 +27,6 @@ std::size_t aligned(std::size_t bytes) { return (bytes + kArenaAlignment - 1) / 
 
 }  // namespace
 
-bool is_real(DType dtype) noexcept { return dtype == DType::f16 || dtype == DType::f32; }
-
 // ---------------------------------------------------------------- compiler
 
 Compiler::Compiler(const Function& function, const std::vector<Feature>& states, const CompileOptions& options,
@@ -37,7 +35,7 @@ Compiler::Compiler(const Function& function, const std::vector<Feature>& states,
       states_(states),
       options_(options),
       where_(where + ": function '" + function.name + "'"),
-      fusions_(find_fusions(function, options.fuse && options.precision != Precision::fp16)),
+      fusions_(find_fusions(function, {options.fuse, options.fuse && options.precision != Precision::fp16})),
       tensors_(function.values.size()) {
   plan_.function = function.name;
 }
@@ -54,10 +52,10 @@ Plan Compiler::compile() {
     Op op(*this, function_, i, where_);
     const OpFunction add_op = find_op(op.operation().type);
     if (add_op == nullptr) op.fail("this runner does not know the op");
-    if (fusions_.skipped.contains(i) && options_.fuse) continue;
+    if (fusions_.skipped.contains(i)) continue;
     if (const auto fused = fusions_.attention.find(i); fused != fusions_.attention.end())
       add_attention(op, fused->second);
-    else if (options_.fuse && fusions_.in_place.contains(i)) add_update_in_place(op);
+    else if (fusions_.in_place.contains(i)) add_update_in_place(op);
     else add_op(op);
   }
   now_ = function_.operations.size() + 1;

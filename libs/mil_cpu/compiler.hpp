@@ -123,8 +123,6 @@ class Op {
   std::string where_;
 };
 
-[[nodiscard]] bool is_real(DType dtype) noexcept;
-
 /// Numbers of a shape that both operands broadcast to.
 [[nodiscard]] Shape broadcast(const Op& op, const Shape& a, const Shape& b);
 

@@ -9,8 +9,6 @@
 namespace d2c::mil_cpu {
 namespace {
 
-bool is_real(DType dtype) { return dtype == DType::f16 || dtype == DType::f32; }
-
 constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
 constexpr std::int64_t kMaxKnown = 64;
 
@@ -26,11 +24,12 @@ class Finder {
     for (const ValueId id : f_.outputs) users_[id].push_back(f_.operations.size());
   }
 
-  Fusions find(bool attention) {
+  Fusions find(const FusionOptions& options) {
     find_known();
-    if (attention)
+    if (options.attention)
       for (std::size_t i = 0; i < f_.operations.size(); ++i)
         if (f_.operations[i].type == "softmax") find_attention(i);
+    if (!options.states) return std::move(fusions_);
     find_last_uses();
     for (std::size_t i = 0; i < f_.operations.size(); ++i)
       if (f_.operations[i].type == "read_state") find_update(i);
@@ -148,7 +147,6 @@ class Finder {
     if (user == kNever || op(user).type != "matmul" || argument(op(user), "x") != weights ||
         flag(op(user), "transpose_x") || flag(op(user), "transpose_y") || !argument(op(user), "y"))
       return;
-    p.last = user;
     p.queries = *argument(product, "x");
     p.keys = *argument(product, "y");
     p.values = *argument(op(user), "y");
@@ -281,6 +279,6 @@ class Finder {
 
 }  // namespace
 
-Fusions find_fusions(const Function& function, bool attention) { return Finder(function).find(attention); }
+Fusions find_fusions(const Function& function, const FusionOptions& options) { return Finder(function).find(options); }
 
 }  // namespace d2c::mil_cpu

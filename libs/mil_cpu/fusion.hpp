@@ -21,7 +21,6 @@ struct StateRegion {
 
 /// softmax(cast(x * y^T * scale) + mask) * v, which one step does.
 struct AttentionPattern {
-  std::size_t last = 0;  ///< the op at which it runs
   ValueId queries = 0, keys = 0, values = 0;
   std::optional<ValueId> mask;
   std::optional<ValueId> scale;  ///< a scalar constant
@@ -38,7 +37,12 @@ struct Fusions {
   std::map<std::size_t, AttentionPattern> attention;  ///< by the op at which it runs
 };
 
-/// `attention`: look for it as well.
-[[nodiscard]] Fusions find_fusions(const Function& function, bool attention);
+struct FusionOptions {
+  bool states = true;  ///< updates and views of states
+  bool attention = true;
+};
+
+/// What is known is found in any case.
+[[nodiscard]] Fusions find_fusions(const Function& function, const FusionOptions& options);
 
 }  // namespace d2c::mil_cpu

@@ -22,6 +22,11 @@ std::int64_t padded_rows(std::int64_t m) {
   return (m + panel - 1) / panel * panel;
 }
 
+/// Rows of a task that reads about `weights` of them.
+std::int64_t rows_of_task(std::int64_t weights, std::int64_t columns) {
+  return std::max<std::int64_t>(16, weights / std::max<std::int64_t>(columns, 1) / 16 * 16);
+}
+
 /// Can the rows be expanded in registers? 4 bits, fp16 entries, whole rows sharing a palette.
 bool is_packed(const Stored& w) {
   return w.form == Stored::Form::palette && w.data_type.dtype == DType::u4 && w.type.dtype == DType::f16 &&
@@ -79,7 +84,7 @@ void Linear::apply(kernels::ThreadPool& pool, const float* x, std::int64_t m, co
 }
 
 void Linear::apply_few(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y) const {
-  const std::int64_t step = std::max<std::int64_t>(16, kTaskWeights / std::max<std::int64_t>(columns_, 1) / 16 * 16);
+  const std::int64_t step = rows_of_task(kTaskWeights, columns_);
   pool.run((rows_ + step - 1) / step, [&](std::int64_t task, unsigned) {
     const std::int64_t first = task * step;
     kernels::multiply_rows(palette_, first, std::min(step, rows_ - first), x, m, y + first, rows_);
@@ -90,8 +95,7 @@ void Linear::apply_fast(kernels::ThreadPool& pool, const float* x, std::int64_t 
   const std::size_t bytes = kernels::quantized_bytes(columns_);
   for (std::int64_t i = 0; i < m; ++i)
     kernels::quantize(x + i * columns_, columns_, scratch + static_cast<std::size_t>(i) * bytes);
-  const std::int64_t step =
-      std::max<std::int64_t>(16, 2 * kTaskWeights / std::max<std::int64_t>(columns_, 1) / 16 * 16);
+  const std::int64_t step = rows_of_task(2 * kTaskWeights, columns_);
   pool.run((rows_ + step - 1) / step, [&](std::int64_t task, unsigned) {
     const std::int64_t first = task * step, count = std::min(step, rows_ - first);
     for (std::int64_t i = 0; i < m; ++i)

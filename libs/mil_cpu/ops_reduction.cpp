@@ -1,5 +1,6 @@
 // Ops that fold axes: reductions, softmax, norms.
 #include "libs/mil_cpu/ops.hpp"
+#include "libs/mil_cpu/softmax.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -99,14 +100,8 @@ void add_softmax(Op& op) {
   op.compiler().add([=](Frame& f) {
     for (std::int64_t o = 0; o < outer; ++o)
       for (std::int64_t i = 0; i < inner; ++i) {
-        const float* from = x->reals(f) + o * n * inner + i;
-        float* to = out->reals_out(f) + o * n * inner + i;
-        float top = -std::numeric_limits<float>::infinity();
-        for (std::int64_t k = 0; k < n; ++k) top = std::max(top, from[k * inner]);
-        double sum = 0;
-        for (std::int64_t k = 0; k < n; ++k) sum += to[k * inner] = std::exp(from[k * inner] - top);
-        const auto scale = static_cast<float>(1 / sum);
-        for (std::int64_t k = 0; k < n; ++k) to[k * inner] *= scale;
+        const std::int64_t at = o * n * inner + i;
+        softmax(x->reals(f) + at, out->reals_out(f) + at, n, inner);
       }
   });
   op.compiler().round_result(id);

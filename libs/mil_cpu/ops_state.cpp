@@ -21,7 +21,7 @@ void add_read(Op& op) {
   const TensorType& type = op.type("input");
   const std::size_t state = c.state_index(op.id("input"));
   const ValueId id = op.result(type);
-  if (c.options().fuse && c.fusions().viewed.contains(op.index())) return c.set_region(id, {state, 0, type.shape});
+  if (c.fusions().viewed.contains(op.index())) return c.set_region(id, {state, 0, type.shape});
   const auto out = c.make(id);
   c.add([=, dtype = type.dtype, count = static_cast<std::size_t>(type.count())](Frame& f) {
     numeric::to_float(dtype, f.states[state].data, count, out->reals_out(f));

@@ -14,6 +14,9 @@
 
 namespace d2c::mil_cpu {
 
+/// The types that are held as float while a function runs; the others are integers.
+constexpr bool is_real(DType dtype) noexcept { return dtype == DType::f16 || dtype == DType::f32; }
+
 /// A constant as it is stored. Weights stay compressed: kernels expand them where they use them.
 struct Stored {
   enum class Form { dense, palette, blockwise };
