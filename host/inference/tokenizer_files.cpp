@@ -1,10 +1,12 @@
 #include "host/inference/tokenizer_files.hpp"
 
-#include <d2c/plugin.hpp>
+#include "host/planner/source.hpp"
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 namespace d2c::host {
 namespace {
@@ -53,14 +55,9 @@ Files of_package(PluginRegistry& plugins, const std::string& path) {
 Files of_source(PluginRegistry& plugins, const std::string& path) {
   Value options = Value::table();
   options.set("path", path);
-  const auto source = plugins.create<d2c_weight_source>(plugins.probe(D2C_WEIGHT_SOURCE, path), options);
+  const Source source(plugins.create<d2c_weight_source>(plugins.probe(D2C_WEIGHT_SOURCE, path), options));
   Files files;
-  for (std::size_t i = 0; i < source->asset_count(source->self); ++i) {
-    d2c_asset asset{};
-    asset.struct_size = sizeof asset;
-    source.check(source->asset(source->self, i, &asset));
-    files[asset.name] = std::string(static_cast<const char*>(asset.data), asset.size);
-  }
+  for (Asset& asset : source.assets()) files[asset.name] = std::move(asset.data);
   return files;
 }
 

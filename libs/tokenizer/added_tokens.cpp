@@ -14,11 +14,6 @@ bool is_word(char32_t c) {
   return c == '_' || (category >= UTF8PROC_CATEGORY_LU && category <= UTF8PROC_CATEGORY_NO);
 }
 
-bool is_space(char32_t c) {
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return (c >= 9 && c <= 13) || c == 0x85 || (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP);
-}
-
 /// Start of the character that ends before `end`.
 std::size_t previous_start(std::string_view text, std::size_t end) {
   do --end;
@@ -37,12 +32,13 @@ bool stands_alone(std::string_view text, std::size_t begin, std::size_t end) {
 }
 
 std::size_t skip_spaces_back(std::string_view text, std::size_t at, std::size_t limit) {
-  while (at > limit && is_space(character(text, previous_start(text, at)))) at = previous_start(text, at);
+  while (at > limit && is_white_space(character(text, previous_start(text, at)))) at = previous_start(text, at);
   return at;
 }
 
 std::size_t skip_spaces(std::string_view text, std::size_t at) {
-  for (std::size_t length = 0; at < text.size() && is_space(character_at(text.substr(at), length)); at += length) {
+  for (std::size_t length = 0; at < text.size() && is_white_space(character_at(text.substr(at), length));
+       at += length) {
   }
   return at;
 }

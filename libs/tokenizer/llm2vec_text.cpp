@@ -4,8 +4,6 @@
 
 #include <d2c/error.hpp>
 
-#include <utf8proc.h>
-
 #include <algorithm>
 
 namespace d2c::tokenizer {
@@ -16,11 +14,7 @@ constexpr std::string_view kSeparator = "!@#$%^&*()";
 constexpr std::int64_t kMaxTextTokens = 400;
 
 /// White space as Python's str.split() and str.strip() know it.
-bool is_space(char32_t c) {
-  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
-  return (c >= 9 && c <= 13) || (c >= 0x1C && c <= 0x1F) || c == 0x85 ||
-         (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP);
-}
+bool is_space(char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); }
 
 std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> words;

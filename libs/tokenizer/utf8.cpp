@@ -1,5 +1,7 @@
 #include "libs/tokenizer/utf8.hpp"
 
+#include <utf8proc.h>
+
 namespace d2c::tokenizer {
 
 int character_length(std::string_view text) noexcept {
@@ -36,6 +38,11 @@ char32_t character_at(std::string_view text, std::size_t& length) noexcept {
   char32_t c = length == 1 ? first : first & (0x7Fu >> length);
   for (std::size_t i = 1; i < length; ++i) c = (c << 6) | (byte(i) & 0x3Fu);
   return c;
+}
+
+bool is_white_space(char32_t c) noexcept {
+  const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c));
+  return (c >= 9 && c <= 13) || c == 0x85 || (category >= UTF8PROC_CATEGORY_ZS && category <= UTF8PROC_CATEGORY_ZP);
 }
 
 void append_character(char32_t c, std::string& out) {

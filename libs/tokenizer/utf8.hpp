@@ -16,6 +16,9 @@ namespace d2c::tokenizer {
 /// The character that starts a valid text; `length` becomes its bytes.
 [[nodiscard]] char32_t character_at(std::string_view text, std::size_t& length) noexcept;
 
+/// Unicode's White_Space.
+[[nodiscard]] bool is_white_space(char32_t c) noexcept;
+
 void append_character(char32_t c, std::string& out);
 
 }  // namespace d2c::tokenizer
