@@ -10,8 +10,6 @@
 
 #include <chrono>
 #include <csignal>
-#include <iostream>
-#include <iterator>
 
 namespace d2c::host::cli {
 namespace {
@@ -108,7 +106,7 @@ void talk(Conversation& conversation) {
 }
 
 void answer_once(Conversation& conversation) {
-  std::string message{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
+  std::string message = read_stdin();
   while (message.ends_with('\n') || message.ends_with('\r')) message.pop_back();
   if (message.empty()) fail_input("stdin is empty; --once answers the message that stands there");
   conversation.say(message);

@@ -1,6 +1,7 @@
 #include "host/cli/generate.hpp"
 
 #include "host/cli/arguments.hpp"
+#include "host/cli/line_input.hpp"
 #include "host/cli/output.hpp"
 #include "host/executor/stopwatch.hpp"
 #include "host/inference/session.hpp"
@@ -9,8 +10,6 @@
 #include "libs/safetensors/writer.hpp"
 
 #include <algorithm>
-#include <iostream>
-#include <iterator>
 #include <memory>
 #include <set>
 
@@ -28,8 +27,6 @@ struct Generation {
   std::int64_t decoded = 0;  ///< tokens fed after the prompt
   std::vector<float> prefill_logits, decode_logits;
 };
-
-std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}; }
 
 /// One run of the command.
 class Generator {
@@ -138,12 +135,6 @@ Value report(const Generation& g, const GenerateOptions& options, const Text* te
   return v;
 }
 
-std::string listed(const std::vector<std::int32_t>& tokens) {
-  std::string text;
-  for (const std::int32_t t : tokens) text += (text.empty() ? "" : ",") + std::to_string(t);
-  return text + "\n";
-}
-
 void tell_speed(const Generation& g) {
   char line[160];
   std::snprintf(line, sizeof line, "prompt of %zu tokens in %.0f ms, then %.1f tokens/s", g.prompt.size(),
@@ -179,7 +170,7 @@ std::string generate(const Arguments& a) {
   });
   if (!o.logits_out.empty()) write_logits(o.logits_out, g);
   tell_speed(g);
-  return result(a.json, report(g, o, text.get()), stream ? stream->finish() + "\n" : listed(g.tokens));
+  return result(a.json, report(g, o, text.get()), stream ? stream->finish() + "\n" : token_list(g.tokens) + "\n");
 }
 
 }  // namespace d2c::host::cli

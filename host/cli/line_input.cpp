@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstdio>
 #include <iostream>
+#include <iterator>
 
 namespace d2c::host::cli {
 namespace {
@@ -19,6 +20,8 @@ namespace {
 constexpr int kRemembered = 500;
 
 }  // namespace
+
+std::string read_stdin() { return {std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()}; }
 
 struct LineInput::Editor {
   explicit Editor(std::string text) : prompt(std::move(text)), line(el_init("dolphin2coreml", stdin, stdout, stderr)) {

@@ -1,4 +1,4 @@
-// Lines that a person types, or that a script sends.
+// What comes in on stdin: all of it, or the lines that a person types or a script sends.
 #pragma once
 
 #include <memory>
@@ -6,6 +6,9 @@
 #include <string>
 
 namespace d2c::host::cli {
+
+/// All of stdin.
+[[nodiscard]] std::string read_stdin();
 
 /// One at a time: it owns stdin. In a live terminal lines can be edited and earlier ones recalled.
 class LineInput {

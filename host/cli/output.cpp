@@ -95,6 +95,12 @@ std::string result(bool json, const Value& value, const std::string& text) {
   return json ? json::dump(value, 2) + "\n" : text;
 }
 
+std::string token_list(std::span<const std::int32_t> tokens) {
+  std::string text;
+  for (const std::int32_t token : tokens) text += (text.empty() ? "" : ",") + std::to_string(token);
+  return text;
+}
+
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
     fail(Code::resource, "cannot write to standard output");

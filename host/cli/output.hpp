@@ -3,6 +3,8 @@
 
 #include <d2c/value.hpp>
 
+#include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,6 +30,9 @@ struct CheckFailed {
 
 /// What a command returns: the value as JSON, or the text.
 [[nodiscard]] std::string result(bool json, const Value& value, const std::string& text);
+
+/// "1,2,3", as --tokens takes them.
+[[nodiscard]] std::string token_list(std::span<const std::int32_t> tokens);
 
 /// Writes to stdout at once; Error(resource) where that is not possible.
 void print(std::string_view text);

@@ -1,18 +1,14 @@
 #include "host/cli/tokenize.hpp"
 
 #include "host/cli/arguments.hpp"
+#include "host/cli/line_input.hpp"
 #include "host/cli/output.hpp"
 #include "host/inference/tokenizer_files.hpp"
 #include "host/loader/plugin_registry.hpp"
 #include "libs/tokenizer/tokenizer.hpp"
 
-#include <iostream>
-#include <iterator>
-
 namespace d2c::host::cli {
 namespace {
-
-std::string standard_input() { return {std::istreambuf_iterator<char>(std::cin), {}}; }
 
 std::string decode(const tokenizer::Tokenizer& tokenizer, const TokenizeOptions& o, bool json) {
   tokenizer::StreamDecoder decoder(tokenizer, o.skip_special);
@@ -31,12 +27,10 @@ std::string tokenize(const Arguments& a) {
   const auto tokenizer = tokenizer::Tokenizer::from_files(tokenizer_files(plugins, a.subject));
   const TokenizeOptions& o = a.tokenize;
   if (!o.tokens.empty()) return decode(tokenizer, o, a.json);
-  const auto ids = tokenizer.encode(standard_input(), {.add_special = o.add_bos, .parse_special = o.parse_special});
-  std::string text;
-  for (const std::int32_t id : ids) text += (text.empty() ? "" : ",") + std::to_string(id);
+  const auto ids = tokenizer.encode(read_stdin(), {.add_special = o.add_bos, .parse_special = o.parse_special});
   Value value = Value::table();
   value.set("ids", Value::List(ids.begin(), ids.end()));
-  return result(a.json, value, text + "\n");
+  return result(a.json, value, token_list(ids) + "\n");
 }
 
 }  // namespace d2c::host::cli
