@@ -33,11 +33,13 @@ Session::Session(const Model& model)
       vocab_(0),
       caches_(states_of(model)),
       state_(model.make_state()) {
-  if (init_ && decode_ && init_->logits != decode_->logits)
-    fail_input(model.path() + ": init gives logits " + init_->logits.text() + ", decode " + decode_->logits.text());
-  const TensorType& logits = (decode_ ? *decode_ : *init_).logits;
-  vocab_ = logits.shape.back();
-  output_.resize(static_cast<std::size_t>(logits.bytes()));
+  for (const auto& f : {init_, decode_}) {
+    if (!f) continue;
+    if (vocab_ != 0 && vocab_ != f->logits.shape.back())
+      fail_input(model.path() + ": init gives logits " + init_->logits.text() + ", decode " + decode_->logits.text());
+    vocab_ = f->logits.shape.back();
+    output_.resize(std::max(output_.size(), static_cast<std::size_t>(f->logits.bytes())));
+  }
 }
 
 std::optional<Session::Function> Session::language_function(const Model& model, const std::string& name) {
@@ -51,7 +53,9 @@ std::optional<Session::Function> Session::language_function(const Model& model, 
   f.has_length = s->inputs.size() > 2;
   if (f.has_length) (void)require_feature(s->inputs, "length", kIds, 1, where);
   f.logits = require_feature(s->outputs, "logits", kReals, 2, where).type;
-  if (!f.has_length && f.chunk != 1)
+  if (f.rows() != 1 && !f.gives_all_logits())
+    fail_input(where + " gives logits " + f.logits.text() + " for " + std::to_string(f.chunk) + " tokens");
+  if (!f.has_length && !f.gives_all_logits())
     fail_input(where + " takes " + std::to_string(f.chunk) + " tokens at once and has no 'length'");
   return f;
 }
@@ -90,14 +94,34 @@ const Session::Function& Session::next_function(std::size_t left) const {
 
 std::span<const float> Session::feed(std::span<const std::int32_t> tokens) {
   check(tokens);
-  while (!tokens.empty()) {
+  while (true) {
     stop::throw_if_requested();
     const Function& f = next_function(tokens.size());
     const auto count = std::min(tokens.size(), static_cast<std::size_t>(f.chunk));
     run(f, tokens.first(count));
     tokens = tokens.subspan(count);
+    if (tokens.empty()) return row(f, f.gives_all_logits() ? count - 1 : 0);
   }
-  return widen((decode_ ? *decode_ : *init_).logits.dtype, output_, logits_);
+}
+
+void Session::feed_each(std::span<const std::int32_t> tokens, const OnLogits& on_logits) {
+  check(tokens);
+  while (!tokens.empty()) {
+    stop::throw_if_requested();
+    const Function& chosen = next_function(tokens.size());
+    const Function& f = chosen.gives_all_logits() || !decode_ ? chosen : *decode_;
+    // An `init` that gives the last row only has to be called once for each token where there is no `decode`.
+    const auto most = static_cast<std::size_t>(f.gives_all_logits() ? f.chunk : 1);
+    const auto count = std::min(tokens.size(), most);
+    run(f, tokens.first(count));
+    for (std::size_t i = 0; i < count; ++i) on_logits(row(f, i));
+    tokens = tokens.subspan(count);
+  }
+}
+
+std::span<const float> Session::row(const Function& f, std::size_t index) {
+  const std::size_t bytes = static_cast<std::size_t>(f.logits.bytes() / f.rows());
+  return widen(f.logits.dtype, std::span(output_).subspan(index * bytes, bytes), logits_);
 }
 
 void Session::run(const Function& f, std::span<const std::int32_t> tokens) {
@@ -106,7 +130,7 @@ void Session::run(const Function& f, std::span<const std::int32_t> tokens) {
   std::array position{static_cast<std::int32_t>(position_)}, length{static_cast<std::int32_t>(tokens.size())};
   const Buffer inputs[] = {
       {"input_ids", writable(ids)}, {"position", writable(position)}, {"length", writable(length)}};
-  const Buffer outputs[] = {{"logits", output_}};
+  const Buffer outputs[] = {{"logits", std::span(output_).first(static_cast<std::size_t>(f.logits.bytes()))}};
   model_.call(f.name, &state_, std::span(inputs).first(f.has_length ? 3 : 2), outputs);
   position_ += length[0];
 }

@@ -29,6 +29,11 @@ class Session {
   /// stop is requested; what was fed before stays.
   std::span<const float> feed(std::span<const std::int32_t> tokens);
 
+  using OnLogits = std::function<void(std::span<const float>)>;
+  /// Feeds the tokens and calls `on_logits` after each, in order, with what follows it. As fast as `feed` where `init`
+  /// gives logits for every token, else one token at a time. Errors as of `feed`.
+  void feed_each(std::span<const std::int32_t> tokens, const OnLogits& on_logits);
+
   /// Tokens in the cache.
   [[nodiscard]] std::int64_t position() const noexcept { return position_; }
   [[nodiscard]] std::int64_t context() const noexcept { return context_; }
@@ -45,13 +50,18 @@ class Session {
     std::string name;
     std::int64_t chunk = 0;
     bool has_length = false;
-    TensorType logits;
+    TensorType logits;  ///< [1, vocabulary] of the last valid token, or [chunk, vocabulary]
+
+    [[nodiscard]] std::int64_t rows() const { return logits.shape.front(); }
+    [[nodiscard]] bool gives_all_logits() const { return rows() == chunk; }
   };
   [[nodiscard]] static std::optional<Function> language_function(const Model& model, const std::string& name);
   [[nodiscard]] static std::int64_t context_of(const Model& model);
   [[nodiscard]] const Function& next_function(std::size_t left) const;
   void check(std::span<const std::int32_t> tokens) const;
   void run(const Function& function, std::span<const std::int32_t> tokens);
+  /// Of the last call.
+  [[nodiscard]] std::span<const float> row(const Function& function, std::size_t index);
 
   const Model& model_;
   std::optional<Function> init_, decode_;

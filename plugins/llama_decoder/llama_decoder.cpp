@@ -63,12 +63,15 @@ std::string metadata(const LlamaConfig& config, const GraphSettings& settings) {
   return json::dump(v);
 }
 
+/// Which of a call's tokens get logits.
+enum class Rows { last_valid, all };
+
 void emit_step(const EmitRequest& request, Graph& g, const LlamaConfig& config, const GraphSettings& settings,
-               std::int64_t tokens, bool has_length) {
+               std::int64_t tokens, Rows rows) {
   const Node ids = g.input("input_ids", {DType::i32, {1, tokens}});
   const Node position = g.input("position", {DType::i32, {1}});
   std::optional<Node> length;
-  if (has_length) length = g.input("length", {DType::i32, {1}});
+  if (rows == Rows::last_valid) length = g.input("length", {DType::i32, {1}});
   KvCache cache(g, config, settings);
   cache.set_position(position, tokens);
 
@@ -79,7 +82,9 @@ void emit_step(const EmitRequest& request, Graph& g, const LlamaConfig& config, 
     return cache.update(blocks, layer, fresh);
   });
   if (length) x = last_valid(g, x, *length);
-  x = g.op("reshape", "last_hidden", {{"x", x}, {"shape", Constant::i32s({1, narrow(config.hidden_size)})}});
+  const std::int64_t count = length ? 1 : tokens;
+  x = g.op("reshape", "last_hidden",
+           {{"x", x}, {"shape", Constant::i32s({narrow(count), narrow(config.hidden_size)})}});
   g.output(blocks.head(blocks.final_norm(x, settings.precision)), "logits");
   g.metadata("d2c.model", metadata(config, settings));
 }
@@ -89,8 +94,9 @@ void emit_step(const EmitRequest& request, Graph& g, const LlamaConfig& config, 
 void LlamaDecoder::emit(const EmitRequest& request, Graph& graph) {
   const LlamaConfig config = LlamaConfig::parse(request.config);
   const GraphSettings settings = GraphSettings::parse(request.settings.at("graph"), config);
-  if (request.function == "init") emit_step(request, graph, config, settings, settings.prefill, true);
-  else if (request.function == "decode") emit_step(request, graph, config, settings, 1, false);
+  if (request.function == "init")
+    emit_step(request, graph, config, settings, settings.prefill, all_logits_ ? Rows::all : Rows::last_valid);
+  else if (request.function == "decode") emit_step(request, graph, config, settings, 1, Rows::all);
   else fail_usage("llama_decoder builds the functions init and decode, not '" + request.function + "'");
 }
 

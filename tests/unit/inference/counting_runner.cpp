@@ -2,7 +2,8 @@
 //
 // The path names what it offers: "counting:init,decode,encode". The cache remembers token + 1 at each position; the
 // likeliest next token is the sum of token * (position + 1) over everything visible, modulo the vocabulary. `init`
-// leaves garbage where its padding was, as a real package may.
+// leaves garbage where its padding was, as a real package may. "counting:score" offers an `init` without `length` that gives
+// the logits of every token.
 #include <d2c/half.hpp>
 #include <d2c/plugin.hpp>
 
@@ -46,6 +47,8 @@ class CountingRunner final : public d2c::Runner {
     const d2c::TensorType row{DType::i32, {1, kLength}};
     if (path.find("init") != std::string::npos)
       signatures_.push_back({"init", {ids, position, length}, {cache}, {logits}});
+    if (path.find("score") != std::string::npos)
+      signatures_.push_back({"init", {ids, position}, {cache}, {{"logits", {DType::f16, {kPrefill, kVocab}}}}});
     if (path.find("decode") != std::string::npos) signatures_.push_back({"decode", {one, position}, {cache}, {logits}});
     if (path.find("encode") != std::string::npos)
       signatures_.push_back({"encode",
@@ -71,23 +74,29 @@ class CountingRunner final : public d2c::Runner {
     auto& rows = static_cast<State*>(state)->rows;
     const std::int32_t* ids = ints(inputs, "input_ids");
     const std::int32_t position = *ints(inputs, "position");
-    const bool init = function == "init";
-    const std::int32_t count = init ? kPrefill : 1, valid = init ? *ints(inputs, "length") : 1;
+    const bool init = function == "init", has_length = inputs.size() > 2;
+    const std::int32_t count = init ? kPrefill : 1, valid = has_length ? *ints(inputs, "length") : count;
     if (position < 0 || position + count > kContext) d2c::fail_usage("position is out of range");
     for (std::int32_t i = 0; i < count; ++i) {
       const std::uint16_t value = i < valid ? d2c::float_to_half(static_cast<float>(ids[i] + 1)) : kGarbage;
       const auto row = static_cast<std::size_t>(position + i);
       rows[row] = rows[kContext + row] = value;
     }
-    std::int32_t sum = 0;
-    for (std::int32_t i = 0; i < position + valid; ++i)
-      sum += (static_cast<std::int32_t>(d2c::half_to_float(rows[static_cast<std::size_t>(i)])) - 1) * (i + 1);
     auto* logits = reinterpret_cast<std::uint16_t*>(outputs[0].data.data());
+    for (std::int32_t last = has_length ? valid : 1; last <= valid; ++last, logits += kVocab)
+      write_logits(rows, position + last, logits);
+  }
+
+ private:
+  static void write_logits(const std::array<std::uint16_t, 2 * kContext>& rows, std::int32_t visible,
+                           std::uint16_t* logits) {
+    std::int32_t sum = 0;
+    for (std::int32_t i = 0; i < visible; ++i)
+      sum += (static_cast<std::int32_t>(d2c::half_to_float(rows[static_cast<std::size_t>(i)])) - 1) * (i + 1);
     for (std::int32_t v = 0; v < kVocab; ++v)
       logits[v] = d2c::float_to_half(v == sum % kVocab ? 8.0F : -static_cast<float>(v) / 16);
   }
 
- private:
   /// Sum of the ids that count, how many count, how many are there.
   static void encode(std::span<const Buffer> inputs, std::span<const Buffer> outputs) {
     auto* embedding = reinterpret_cast<float*>(outputs[0].data.data());

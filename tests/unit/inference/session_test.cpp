@@ -50,6 +50,30 @@ TEST(Session, GivesTheSameHoweverTheTokensAreCut) {
   }
 }
 
+TEST(Session, TellsWhatFollowsEachToken) {
+  const Tokens all = counting(kCountingContext);
+  for (const char* functions : {"init,decode", "decode", "init", "score", "score,decode"}) {
+    const CountingModel model(functions);
+    Session session(model.get());
+    // Without `decode` an `init` cannot reach the last tokens of the context one at a time.
+    const std::size_t count = std::string(functions) == "init" ? all.size() - 3 : all.size();
+    Tokens after;
+    session.feed_each(std::span(all).first(count), [&](auto logits) { after.push_back(argmax(logits)); });
+    ASSERT_EQ(after.size(), count) << functions;
+    for (std::size_t i = 0; i < count; ++i)
+      EXPECT_EQ(after[i], next_after(std::span(all).first(i + 1))) << functions << " " << i;
+    EXPECT_EQ(session.position(), static_cast<std::int64_t>(count));
+  }
+}
+
+TEST(Session, TakesTheLastValidRowOfAnInitThatGivesAll) {
+  const CountingModel model("score,decode");
+  for (std::size_t count = 1; count <= kCountingContext; ++count) {
+    Session session(model.get());
+    EXPECT_EQ(argmax(session.feed(counting(count))), next_after(counting(count))) << count;
+  }
+}
+
 TEST(Session, NeedsOnlyOneOfInitAndDecode) {
   const CountingModel decode("decode"), init("init");
   EXPECT_EQ(argmax(Session(decode.get()).feed(counting(7))), next_after(counting(7)));

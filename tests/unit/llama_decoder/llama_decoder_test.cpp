@@ -50,6 +50,18 @@ TEST(LlamaDecoder, GivesBothFunctionsTheAgreedSignatures) {
   EXPECT_THAT(test::outputs(decode), ElementsAre("logits fp16[1,320]"));
 }
 
+TEST(LlamaDecoder, GivesTheLogitsOfEveryTokenWhereAsked) {
+  FakeWeights weights;
+  host::Program program;
+  Value options = Value::table();
+  options.set("all_logits", true);
+  LlamaDecoder decoder{Config(options)};
+  const EmitRequest request{"init", 0, "chat", {}, test::config("gqa_bf16"), test::settings(kSmall)};
+  const auto init = test::emit(decoder, request, weights, program);
+  EXPECT_THAT(test::features(init, D2C_NODE_INPUT), ElementsAre("input_ids int32[1,8]", "position int32[1]"));
+  EXPECT_THAT(test::outputs(init), ElementsAre("logits fp16[8,320]"));
+}
+
 TEST(LlamaDecoder, BuildsEveryModelOfTheReferenceSetInEveryForm) {
   for (const auto& entry : std::filesystem::directory_iterator("tests/data/llama_blocks/configs"))
     for (const char* precision : {"fp16", "fp32"})
