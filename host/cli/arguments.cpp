@@ -218,16 +218,32 @@ class Parser {
 
   /// They may stand before the command as well as after it.
   void add_common_flags(CLI::App& app) {
-    app.add_flag("--json", out_.json, "Print the result as JSON on stdout");
-    app.add_flag("-v,--verbose", out_.verbose, "Say more");
-    app.add_flag("-q,--quiet", out_.quiet, "Say only warnings and errors");
-    app.add_flag("!--no-progress", out_.progress, "Draw no progress");
-    app.add_option("--color", out_.color, "Colours: auto, always or never")
-        ->transform(CLI::CheckedTransformer(std::map<std::string, ColorMode>{
-            {"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}}));
+    constexpr const char* kGroup = "Common options";
+    app.add_flag("--json", out_.json, "Print the result as JSON on stdout")->group(kGroup);
+    app.add_flag("-v,--verbose", out_.verbose, "Say more")->group(kGroup);
+    app.add_flag("-q,--quiet", out_.quiet, "Say only warnings and errors")->group(kGroup);
+    app.add_flag_callback(
+           "--no-progress", [this] { out_.progress = false; }, "Draw no progress")
+        ->group(kGroup);
+    add_choice<ColorMode>(app, "--color", out_.color,
+                          {{"auto", ColorMode::automatic}, {"always", ColorMode::always}, {"never", ColorMode::never}},
+                          "Colours")
+        ->group(kGroup);
     app.add_option("--plugin-dir", out_.plugin_dirs, "Search this folder for plugins first; repeatable")
         ->expected(1)
-        ->take_all();
+        ->take_all()
+        ->group(kGroup);
+  }
+
+  template <typename Enum>
+  static CLI::Option* add_choice(CLI::App& app, const char* flag, Enum& value, const std::map<std::string, Enum>& names,
+                                 const char* help) {
+    std::vector<std::string> known;
+    for (const auto& [name, unused] : names) known.push_back(name);
+    return app
+        .add_option_function<std::string>(
+            flag, [&value, names](const std::string& name) { value = names.at(name); }, help)
+        ->check(CLI::IsMember(known));
   }
 
   void subject(CLI::App& app, const char* name, const char* help, bool required) {
@@ -260,7 +276,10 @@ class Parser {
     app.add_option("-j,--threads", out_.run.threads, "Worker threads (default: all cores)");
     app.add_option("--max-memory", max_memory_, "Bound on resident memory, e.g. 2G (default: 1G)");
     app.add_flag("--force", out_.run.force, "Replace an existing output");
-    app.add_flag("--resume,!--no-resume", out_.run.resume, "Continue an interrupted run (default), or start afresh");
+    app.add_flag_callback(
+        "--resume", [this] { out_.run.resume = true; }, "Continue an interrupted run (default)");
+    app.add_flag_callback(
+        "--no-resume", [this] { out_.run.resume = false; }, "Start afresh instead");
   }
 
   void add_convert() {
@@ -327,9 +346,8 @@ class Parser {
     app.add_option("--max-new-tokens", o.chat.max_new_tokens, "Tokens of a reply at most")
         ->capture_default_str()
         ->check(CLI::PositiveNumber);
-    app.add_option("--overflow", o.chat.overflow, "A full context: error, or shift (forget the oldest turns)")
-        ->transform(CLI::CheckedTransformer(
-            std::map<std::string, Overflow>{{"error", Overflow::error}, {"shift", Overflow::shift}}));
+    add_choice<Overflow>(app, "--overflow", o.chat.overflow, {{"error", Overflow::error}, {"shift", Overflow::shift}},
+                         "A full context: error, or shift (forget the oldest turns)");
     app.add_flag("--once", o.once, "Take all of stdin for one message, answer it and end");
     add_tokenizer_flag(app, o.tokenizer);
     add_sampling(app, o.chat.sampling);
