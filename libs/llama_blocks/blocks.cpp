@@ -79,12 +79,12 @@ Node Blocks::layer(Node x, std::int64_t index, const Rotation& rotation, Node ma
 Node Blocks::attention(Node h, std::int64_t index, const Rotation& rotation, Node mask, const Attended& attended) {
   const std::string p = "model.layers." + std::to_string(index) + ".self_attn.";
   const std::int64_t q_size = c_.heads * c_.head_dim, kv_size = c_.kv_heads * c_.head_dim;
-  const auto project = [&](const char* name, std::int64_t out, std::int64_t in, Node x) {
-    return linear(x, {p + name, "attention", out, in, c_.attention_bias});
+  const auto project = [&](const char* name, std::int64_t out, std::int64_t in, bool bias, Node x) {
+    return linear(x, {p + name, "attention", out, in, bias});
   };
-  const Node q = split_heads(project("q_proj", q_size, c_.hidden_size, h), c_.heads, p + "q");
-  const Node k = split_heads(project("k_proj", kv_size, c_.hidden_size, h), c_.kv_heads, p + "k");
-  const Node v = split_heads(project("v_proj", kv_size, c_.hidden_size, h), c_.kv_heads, p + "v");
+  const Node q = split_heads(project("q_proj", q_size, c_.hidden_size, c_.qkv_bias, h), c_.heads, p + "q");
+  const Node k = split_heads(project("k_proj", kv_size, c_.hidden_size, c_.qkv_bias, h), c_.kv_heads, p + "k");
+  const Node v = split_heads(project("v_proj", kv_size, c_.hidden_size, c_.qkv_bias, h), c_.kv_heads, p + "v");
   const KeysValues kv = attended(index, {rotate(k, rotation, p + "k_rope"), v});
   const Node turned = rotate(q, rotation, p + "q_rope");
   Node y = settings_.attention == AttentionForm::fused ? attend_fused(turned, kv, mask, p)
@@ -92,7 +92,7 @@ Node Blocks::attention(Node h, std::int64_t index, const Rotation& rotation, Nod
   y = g_.op("transpose", p + "heads_last", {{"x", y}, {"perm", Constant::i32s({0, 2, 1, 3})}});
   const std::int64_t tokens = g_.type(h).shape[1];
   y = g_.op("reshape", p + "joined", {{"x", y}, {"shape", ints({1, tokens, q_size})}});
-  return project("o_proj", c_.hidden_size, q_size, y);
+  return project("o_proj", c_.hidden_size, q_size, c_.attention_output_bias, y);
 }
 
 Node Blocks::split_heads(Node x, std::int64_t heads, const std::string& name) {

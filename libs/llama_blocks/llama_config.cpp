@@ -2,6 +2,7 @@
 
 #include <d2c/error.hpp>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -20,6 +21,10 @@ class Section {
   Section(const Value& table, std::string prefix) : table_(table), prefix_(std::move(prefix)) {}
 
   [[nodiscard]] const Value* find(std::string_view key) const { return table_.find(key); }
+  /// As find, but null counts as present.
+  [[nodiscard]] bool mentions(std::string_view key) const {
+    return std::ranges::any_of(table_.members(), [&](const auto& member) { return member.first == key; });
+  }
 
   [[nodiscard]] std::int64_t integer(std::string_view key, std::int64_t largest) const {
     return checked_integer(key, require(key), largest);
@@ -69,9 +74,17 @@ class Section {
   std::string prefix_;
 };
 
-void check_supported(const Section& c) {
+enum class Family { llama, mistral, qwen2 };
+
+Family family_of(const Section& c) {
   const std::string type = c.text("model_type").value_or("");
-  if (type != "llama") refuse("model_type '" + type + "' is not supported, only 'llama' is");
+  if (type == "llama") return Family::llama;
+  if (type == "mistral") return Family::mistral;
+  if (type == "qwen2") return Family::qwen2;
+  refuse("model_type '" + type + "' is not supported; llama, mistral and qwen2 are");
+}
+
+void check_supported(const Section& c) {
   const std::string activation = c.text("hidden_act").value_or("silu");
   if (activation != "silu") refuse("hidden_act '" + activation + "' is not supported, only 'silu' is");
   if (const Value* q = c.find("quantization_config")) {
@@ -135,9 +148,31 @@ RopeConfig parse_rope(const Section& c) {
   return rope;
 }
 
-void parse_heads(const Section& c, LlamaConfig& out) {
+void parse_biases(const Section& c, Family family, LlamaConfig& out) {
+  out.qkv_bias = family == Family::qwen2 || (family == Family::llama && c.flag("attention_bias"));
+  out.attention_output_bias = family == Family::llama && c.flag("attention_bias");
+  out.mlp_bias = family == Family::llama && c.flag("mlp_bias");
+}
+
+void parse_positions(const Section& c, Family family, LlamaConfig& out) {
+  out.max_positions = c.integer_or("max_position_embeddings", 2048, kMaxToken);
+  const bool slides = family == Family::mistral || (family == Family::qwen2 && c.flag("use_sliding_window"));
+  if (!slides || (c.mentions("sliding_window") && c.find("sliding_window") == nullptr)) return;
+  const std::int64_t window = c.integer_or("sliding_window", 4096, kMaxToken);
+  if (window >= out.max_positions) return;
+  out.max_positions = window;
+  out.max_positions_key = "sliding_window";
+}
+
+/// Mistral and Qwen2 have defaults of their own for an absent number of key-value heads, which no checkpoint relies on.
+std::int64_t parse_kv_heads(const Section& c, Family family, std::int64_t heads) {
+  return family == Family::llama ? c.integer_or("num_key_value_heads", heads, 1 << 12)
+                                 : c.integer("num_key_value_heads", 1 << 12);
+}
+
+void parse_heads(const Section& c, Family family, LlamaConfig& out) {
   out.heads = c.integer("num_attention_heads", 1 << 12);
-  out.kv_heads = c.integer_or("num_key_value_heads", out.heads, 1 << 12);
+  out.kv_heads = parse_kv_heads(c, family, out.heads);
   if (out.heads % out.kv_heads != 0)
     refuse("num_attention_heads " + std::to_string(out.heads) + " is not a multiple of num_key_value_heads " +
            std::to_string(out.kv_heads));
@@ -189,6 +224,7 @@ Value describe(const RopeConfig& rope) {
 LlamaConfig LlamaConfig::parse(const Value& config) {
   if (!config.is_table()) refuse(std::string("is ") + config.kind_name() + ", not a table");
   const Section c(config, "");
+  const Family family = family_of(c);
   check_supported(c);
   LlamaConfig out;
   out.architecture = architecture_of(c);
@@ -196,12 +232,11 @@ LlamaConfig LlamaConfig::parse(const Value& config) {
   out.hidden_size = c.integer("hidden_size", 1 << 18);
   out.intermediate_size = c.integer("intermediate_size", 1 << 20);
   out.layers = c.integer("num_hidden_layers", 1 << 10);
-  parse_heads(c, out);
-  out.max_positions = c.integer_or("max_position_embeddings", 2048, kMaxToken);
+  parse_heads(c, family, out);
+  parse_positions(c, family, out);
   out.rms_norm_eps = c.positive_or("rms_norm_eps", 1e-6);
   out.tied = c.flag("tie_word_embeddings");
-  out.attention_bias = c.flag("attention_bias");
-  out.mlp_bias = c.flag("mlp_bias");
+  parse_biases(c, family, out);
   out.rope = parse_rope(c);
   if (const auto bos = token_ids(c, "bos_token_id"); !bos.empty()) out.bos_token_id = bos.front();
   out.eos_token_ids = token_ids(c, "eos_token_id");

@@ -1,4 +1,4 @@
-// The config.json of a Llama model, checked.
+// The config.json of a Llama model, checked. Mistral and Qwen2 are Llama but for attention biases and a sliding window.
 #pragma once
 
 #include <d2c/value.hpp>
@@ -30,10 +30,13 @@ struct LlamaConfig {
   std::int64_t heads = 0;
   std::int64_t kv_heads = 0;
   std::int64_t head_dim = 0;
+  /// The longest context computed exactly: within a sliding window every token still sees all before it.
   std::int64_t max_positions = 0;
+  const char* max_positions_key = "max_position_embeddings";  ///< what bounds it: or "sliding_window"
   double rms_norm_eps = 0;
   bool tied = false;
-  bool attention_bias = false;
+  bool qkv_bias = false;
+  bool attention_output_bias = false;
   bool mlp_bias = false;
   RopeConfig rope;
   std::optional<std::int64_t> bos_token_id;

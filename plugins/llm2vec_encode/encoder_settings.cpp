@@ -27,7 +27,7 @@ EncoderSettings EncoderSettings::parse(const Value& encoder, const LlamaConfig& 
   s.max_length = encoder.int_or("max_length", std::min<std::int64_t>(longest, 512));
   if (s.max_length < 1 || s.max_length > longest)
     fail_usage("encoder.max_length is " + std::to_string(s.max_length) + "; set it to 1.." + std::to_string(longest) +
-               " (the model's max_position_embeddings is " + std::to_string(config.max_positions) + ")");
+               " (the model's " + config.max_positions_key + " is " + std::to_string(config.max_positions) + ")");
   return s;
 }
 

@@ -25,11 +25,8 @@ def cases(kind):
 
 
 def parameters(selected):
-    """For parametrize: named, and skipped where the model's type is not converted yet."""
-    return [pytest.param(c, id=c["name"], marks=_not_yet if "future_variant" in c["tags"] else ()) for c in selected]
-
-
-_not_yet = pytest.mark.skip(reason="a variant of Llama that is not converted yet")
+    """For parametrize: named."""
+    return [pytest.param(c, id=c["name"]) for c in selected]
 
 
 def by_name(name):
