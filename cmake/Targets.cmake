@@ -22,7 +22,7 @@ function(d2c_bundled_plugin NAME)
 endfunction()
 
 # d2c_test(NAME SOURCES ... [LINK ...] [LABELS unit|abi|plugin|golden|hostile|e2e]): a GoogleTest program, one ctest entry.
-# It runs in the repository's root, with tests/data below it.
+# It runs in the repository's root, with tests/data below it. LABELS ... threaded: under the thread sanitizer too.
 function(d2c_test NAME)
   cmake_parse_arguments(PARSE_ARGV 1 ARG "" "" "SOURCES;LINK;LABELS")
   add_executable(${NAME} ${ARG_SOURCES})
@@ -32,4 +32,7 @@ function(d2c_test NAME)
     D2C_PLUGIN_DIR="${CMAKE_BINARY_DIR}/${D2C_PLUGIN_DIR}")
   add_test(NAME ${NAME} COMMAND ${NAME} WORKING_DIRECTORY "${PROJECT_SOURCE_DIR}")
   set_tests_properties(${NAME} PROPERTIES LABELS "${ARG_LABELS}")
+  if("threaded" IN_LIST ARG_LABELS)
+    add_dependencies(threaded_tests ${NAME})
+  endif()
 endfunction()
