@@ -24,10 +24,10 @@ void add_errors(std::span<const float> values, const std::uint8_t* indices, cons
 
 }  // namespace
 
-ColumnGroupJob::ColumnGroupJob(std::string weight, Shape shape, int bits, std::shared_ptr<ScratchPool> scratch)
+ColumnGroupJob::ColumnGroupJob(std::string weight, Shape shape, Solving solving, std::shared_ptr<ScratchPool> scratch)
     : weight_(std::move(weight)),
       shape_(shape),
-      bits_(bits),
+      solving_(solving),
       scratch_(std::move(scratch)),
       histograms_(static_cast<std::size_t>(shape.columns / shape.group_columns)) {}
 
@@ -46,7 +46,7 @@ void ColumnGroupJob::observe(const Tile& tile) {
 }
 
 void ColumnGroupJob::solve_once(Scratch& scratch) {
-  const std::lock_guard lock(solving_);
+  const std::lock_guard lock(mutex_);
   if (solved_) return;
   if (observed_rows_ != shape_.rows) fail(Code::plugin, weight_ + ": a tile came before all rows were shown");
   groups_.resize(histograms_.size());
@@ -59,7 +59,7 @@ void ColumnGroupJob::solve_once(Scratch& scratch) {
     }
     histograms_[g].drain(scratch.distribution);
     Group& group = groups_[g];
-    group.palette = scratch.solver.solve(scratch.distribution, std::size_t{1} << bits_);
+    group.palette = scratch.solver.solve(scratch.distribution, solving_.entries(), solving_.allowance);
     group.assigner.set_palette(group.palette.view());
     group.distinct = scratch.distribution.size();
     numeric::to_float(DType::f16, group.palette.entries.data(), group.palette.size, group.entries.data());
@@ -76,6 +76,7 @@ void ColumnGroupJob::write_palettes(void* lut, d2c_tile_stats& stats) const {
     stats.groups += 1;
     stats.groups_certified += group.palette.certified;
     stats.distinct_values += static_cast<std::int64_t>(group.distinct);
+    stats.excess_bound += group.palette.excess;
   }
 }
 
@@ -86,7 +87,7 @@ void ColumnGroupJob::process(const Tile& tile, std::span<void* const> planes, d2
 
   const auto width = static_cast<std::size_t>(shape_.group_columns);
   auto values = tile.as<std::uint16_t>(shape_.columns);
-  IndexStream stream(bits_, planes[0]);
+  IndexStream stream(solving_.bits, planes[0]);
   for (std::int64_t row = 0; row < tile.rows; ++row) {
     for (const Group& group : groups_) {
       for (std::size_t left = width; left != 0;) {

@@ -20,7 +20,7 @@ class ColumnGroupJob final : public QuantizeJob {
     std::int64_t group_columns = 0;  ///< divides columns
   };
 
-  ColumnGroupJob(std::string weight, Shape shape, int bits, std::shared_ptr<ScratchPool> scratch);
+  ColumnGroupJob(std::string weight, Shape shape, Solving solving, std::shared_ptr<ScratchPool> scratch);
 
   void observe(const Tile& tile) override;
   void process(const Tile& tile, std::span<void* const> planes, d2c_tile_stats& stats) override;
@@ -41,12 +41,12 @@ class ColumnGroupJob final : public QuantizeJob {
 
   std::string weight_;
   Shape shape_;
-  int bits_;
+  Solving solving_;
   std::shared_ptr<ScratchPool> scratch_;
   std::vector<Histogram> histograms_;  // emptied once solved
   std::vector<Group> groups_;
   std::int64_t observed_rows_ = 0;
-  std::mutex solving_;
+  std::mutex mutex_;
   bool solved_ = false;
 };
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstring>
+#include <numeric>
 #include <utility>
 
 #undef HWY_TARGET_INCLUDE
@@ -66,9 +67,9 @@ HWY_EXPORT(occupancy);
 
 constexpr std::size_t kHalfBins = Histogram::kBins / 2;
 
-void take(std::uint32_t* bins, std::size_t bin, Distribution& out) {
-  out.bits.push_back(static_cast<std::uint16_t>(bin));
-  out.counts.push_back(std::exchange(bins[bin], 0u));
+std::size_t population(std::span<const std::uint64_t> words) {
+  return std::accumulate(words.begin(), words.end(), std::size_t{0},
+                         [](std::size_t sum, std::uint64_t word) { return sum + std::popcount(word); });
 }
 
 }  // namespace
@@ -96,20 +97,29 @@ void Histogram::drain(Distribution& out) {
   std::uint32_t* const bins = bins_.data();
   bins[0] += std::exchange(bins[kHalfSign], 0u);
 
-  std::array<std::uint64_t, kHalfBins / 64> words;
+  std::array<std::uint64_t, kHalfBins / 64> negative, positive;
   const std::size_t word_count = max_magnitude_ / 64u + 1;
-  HWY_DYNAMIC_DISPATCH(occupancy)(bins + kHalfBins, word_count, words.data());
+  HWY_DYNAMIC_DISPATCH(occupancy)(bins + kHalfBins, word_count, negative.data());
+  HWY_DYNAMIC_DISPATCH(occupancy)(bins, word_count, positive.data());
+  const std::size_t distinct = population({negative.data(), word_count}) + population({positive.data(), word_count});
+  out.bits.resize(distinct);
+  out.counts.resize(distinct);
+
+  std::size_t next = 0;
+  const auto take = [&](std::size_t bin) {
+    out.bits[next] = static_cast<std::uint16_t>(bin);
+    out.counts[next++] = std::exchange(bins[bin], 0u);
+  };
   for (std::size_t w = word_count; w-- > 0;) {
-    for (std::uint64_t word = words[w]; word != 0;) {
+    for (std::uint64_t word = negative[w]; word != 0;) {
       const int top = 63 - std::countl_zero(word);
       word ^= std::uint64_t{1} << top;
-      take(bins, kHalfBins + 64 * w + static_cast<std::size_t>(top), out);
+      take(kHalfBins + 64 * w + static_cast<std::size_t>(top));
     }
   }
-  HWY_DYNAMIC_DISPATCH(occupancy)(bins, word_count, words.data());
   for (std::size_t w = 0; w < word_count; ++w)
-    for (std::uint64_t word = words[w]; word != 0; word &= word - 1)
-      take(bins, 64 * w + static_cast<std::size_t>(std::countr_zero(word)), out);
+    for (std::uint64_t word = positive[w]; word != 0; word &= word - 1)
+      take(64 * w + static_cast<std::size_t>(std::countr_zero(word)));
   max_magnitude_ = 0;
 }
 

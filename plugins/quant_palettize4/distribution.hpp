@@ -18,7 +18,7 @@ struct Distribution {
 
   [[nodiscard]] std::size_t size() const noexcept { return bits.size(); }
 
-  /// Memory held for `distinct` values; vectors that grow step by step may hold twice what they need.
+  /// Memory held for up to `distinct` values; vectors that grow from group to group may hold twice what they need.
   [[nodiscard]] static std::size_t bytes(std::size_t distinct) noexcept {
     return 2 * distinct * (sizeof(std::uint16_t) + sizeof(std::uint32_t));
   }

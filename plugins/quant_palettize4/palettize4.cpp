@@ -12,6 +12,7 @@ namespace d2c::palettize4 {
 namespace {
 
 constexpr std::int64_t kMaxGroupSize = 65536;
+constexpr double kFastAllowance = 1e-4;
 constexpr std::int64_t kMaxGroupValues = std::numeric_limits<std::uint32_t>::max();
 
 /// A weight as the jobs see it: axis 0, and everything behind it as columns.
@@ -113,7 +114,8 @@ Options Options::from(const Config& config) {
     fail_usage("granularity: '" + granularity + "' is not one of per_grouped_channel, per_tensor");
   o.granularity = granularity == "per_tensor" ? Granularity::tensor : Granularity::grouped_channel;
   const std::string mode = config.get_or("mode", "exact");
-  if (mode != "exact") fail_usage("mode: '" + mode + "' is not one of exact");
+  if (mode != "exact" && mode != "fast") fail_usage("mode: '" + mode + "' is not one of exact, fast");
+  o.allowance = mode == "fast" ? kFastAllowance : 0;
   return o;
 }
 
@@ -145,11 +147,12 @@ Layout Palettize4::plan(const WeightDesc& weight) const {
 
 std::unique_ptr<QuantizeJob> Palettize4::begin(const WeightDesc& weight) {
   const Geometry g = geometry_of(weight, options_);
+  const Solving solving{options_.bits, options_.allowance};
   if (options_.groups_rows())
-    return std::make_unique<RowGroupJob>(weight.name, RowGroupJob::Shape{g.rows, g.columns, g.group_rows},
-                                         options_.bits, scratch_);
+    return std::make_unique<RowGroupJob>(weight.name, RowGroupJob::Shape{g.rows, g.columns, g.group_rows}, solving,
+                                         scratch_);
   return std::make_unique<ColumnGroupJob>(weight.name, ColumnGroupJob::Shape{g.rows, g.columns, g.group_columns},
-                                          options_.bits, scratch_);
+                                          solving, scratch_);
 }
 
 }  // namespace d2c::palettize4

@@ -24,6 +24,7 @@ void add_to(d2c_tile_stats& stats, const Palette& palette, std::size_t distinct)
   stats.groups += 1;
   stats.groups_certified += palette.certified;
   stats.distinct_values += static_cast<std::int64_t>(distinct);
+  stats.excess_bound += palette.excess;
 }
 
 }  // namespace
@@ -38,7 +39,7 @@ Palette RowGroupJob::solve(std::span<const std::uint16_t> values, std::int64_t f
                " hold an infinity or a NaN, which no palette can represent");
   }
   scratch.histogram.drain(scratch.distribution);
-  return scratch.solver.solve(scratch.distribution, std::size_t{1} << bits_);
+  return scratch.solver.solve(scratch.distribution, solving_.entries(), solving_.allowance);
 }
 
 void RowGroupJob::process(const Tile& tile, std::span<void* const> planes, d2c_tile_stats& stats) {
@@ -49,7 +50,7 @@ void RowGroupJob::process(const Tile& tile, std::span<void* const> planes, d2c_t
   const auto scratch = scratch_->take();
   const auto values = tile.as<std::uint16_t>(shape_.columns);
   const auto group_values = static_cast<std::size_t>(shape_.group_rows * shape_.columns);
-  IndexStream stream(bits_, planes[0]);
+  IndexStream stream(solving_.bits, planes[0]);
   auto* lut = static_cast<std::byte*>(planes[1]);
   for (std::int64_t row = 0; row < tile.rows; row += shape_.group_rows) {
     const auto group = values.subspan(static_cast<std::size_t>(row * shape_.columns), group_values);

@@ -18,8 +18,8 @@ class RowGroupJob final : public QuantizeJob {
     std::int64_t group_rows = 0;
   };
 
-  RowGroupJob(std::string weight, Shape shape, int bits, std::shared_ptr<ScratchPool> scratch)
-      : weight_(std::move(weight)), shape_(shape), bits_(bits), scratch_(std::move(scratch)) {}
+  RowGroupJob(std::string weight, Shape shape, Solving solving, std::shared_ptr<ScratchPool> scratch)
+      : weight_(std::move(weight)), shape_(shape), solving_(solving), scratch_(std::move(scratch)) {}
 
   void process(const Tile& tile, std::span<void* const> planes, d2c_tile_stats& stats) override;
 
@@ -28,7 +28,7 @@ class RowGroupJob final : public QuantizeJob {
 
   std::string weight_;
   Shape shape_;
-  int bits_;
+  Solving solving_;
   std::shared_ptr<ScratchPool> scratch_;
 };
 

@@ -15,6 +15,14 @@ namespace d2c::palettize4 {
 
 inline constexpr std::size_t kChunk = 4096;  // values between assigning and packing; stays in the first-level cache
 
+/// What is asked of the solver.
+struct Solving {
+  int bits = 4;
+  double allowance = 0;  ///< as Solver::solve takes it
+
+  [[nodiscard]] std::size_t entries() const noexcept { return std::size_t{1} << bits; }
+};
+
 struct Scratch {
   Histogram histogram;
   Distribution distribution;

@@ -3,6 +3,7 @@
 
 #include "plugins/quant_palettize4/distribution.hpp"
 #include "plugins/quant_palettize4/k_link_path.hpp"
+#include "plugins/quant_palettize4/thinned_cuts.hpp"
 
 #include <array>
 #include <cstddef>
@@ -18,6 +19,7 @@ struct Palette {
   std::array<std::uint16_t, kMaxEntries> entries{};  ///< fp16 bits, ascending; the last one repeats up to `size`
   std::size_t size = 0;
   bool certified = false;    ///< no partition into `size` runs has a smaller error around its means
+  double excess = 0;         ///< else: such an error is at most this much smaller
   double squared_error = 0;  ///< each value against its nearest entry
   double squared_sum = 0;
   double max_error = 0;
@@ -29,8 +31,9 @@ struct Palette {
 class Solver {
  public:
   /// `group` holds at least one value, all finite; 2 <= size <= kMaxEntries. A value belongs to the nearest entry, the
-  /// lower one of two equally near. The result depends on the arguments alone.
-  [[nodiscard]] Palette solve(const Distribution& group, std::size_t size);
+  /// lower one of two equally near. `allowance`: the share of the least error around means that may come on top of it,
+  /// where that saves time. The result depends on the arguments alone.
+  [[nodiscard]] Palette solve(const Distribution& group, std::size_t size, double allowance = 0);
 
   /// Memory held after a group of `distinct` values.
   [[nodiscard]] static std::size_t bytes(std::size_t distinct) noexcept;
@@ -40,13 +43,17 @@ class Solver {
 
   void load(const Distribution& group);
   double coarse_multiplier(const Distribution& group, std::size_t links);
-  void round_means(std::span<const std::uint32_t> cuts, Palette& palette) const;
+  bool solve_thinned(const Distribution& group, double allowance, double multiplier, Palette& palette);
+  void round_means(std::span<const std::uint32_t> path, Palette& palette) const;
   void measure(const Distribution& group, Palette& palette);
   void improve_rounding(const Distribution& group, Palette& palette);
 
   std::vector<float> values_;
   std::vector<float> measure_;
-  std::vector<Node> nodes_, coarse_nodes_;
+  Cuts cuts_, coarse_cuts_;
+  double squares_ = 0;       // of the values around origin_
+  double coarse_error_ = 0;  // of the best partition at coarse cuts; 0 where there are none
+  ThinnedCuts thinned_;
   std::vector<std::uint32_t> cells_;
   KLinkPath path_;
   double origin_ = 0;

@@ -78,11 +78,13 @@ FIELD(d2c_weight_source, file, 64);
 FIELD(d2c_weight_source, asset_count, 72);
 FIELD(d2c_weight_source, asset, 80);
 
-SIZE(d2c_adapter_target, 24);
+SIZE(d2c_adapter_target, 40);
 FIELD(d2c_adapter_target, struct_size, 0);
 FIELD(d2c_adapter_target, tensor, 8);
 FIELD(d2c_adapter_target, rank, 16);
 FIELD(d2c_adapter_target, flags, 20);
+FIELD(d2c_adapter_target, rows, 24);
+FIELD(d2c_adapter_target, job_bytes, 32);
 
 SIZE(d2c_base_model, 40);
 FIELD(d2c_base_model, struct_size, 0);
@@ -139,7 +141,7 @@ FIELD(d2c_tile, first_row, 0);
 FIELD(d2c_tile, rows, 8);
 FIELD(d2c_tile, data, 16);
 
-SIZE(d2c_tile_stats, 56);
+SIZE(d2c_tile_stats, 64);
 FIELD(d2c_tile_stats, struct_size, 0);
 FIELD(d2c_tile_stats, squared_error, 8);
 FIELD(d2c_tile_stats, squared_sum, 16);
@@ -147,6 +149,7 @@ FIELD(d2c_tile_stats, max_error, 24);
 FIELD(d2c_tile_stats, groups, 32);
 FIELD(d2c_tile_stats, groups_certified, 40);
 FIELD(d2c_tile_stats, distinct_values, 48);
+FIELD(d2c_tile_stats, excess_bound, 56);
 
 SIZE(d2c_quantizer, 64);
 FIELD(d2c_quantizer, struct_size, 0);
@@ -316,11 +319,33 @@ FIELD(d2c_runner, call, 56);
 FIELD(d2c_runner, describe, 64);
 FIELD(d2c_runner, state_buffer, 72);
 
-SIZE(d2c_package_reader, 32);
+SIZE(d2c_package_reader, 40);
 FIELD(d2c_package_reader, struct_size, 0);
 FIELD(d2c_package_reader, self, 8);
 FIELD(d2c_package_reader, destroy, 16);
 FIELD(d2c_package_reader, describe, 24);
+FIELD(d2c_package_reader, rows, 32);
+
+SIZE(d2c_fetch_request, 56);
+FIELD(d2c_fetch_request, struct_size, 0);
+FIELD(d2c_fetch_request, id, 8);
+FIELD(d2c_fetch_request, revision, 16);
+FIELD(d2c_fetch_request, purpose, 24);
+FIELD(d2c_fetch_request, listener, 32);
+FIELD(d2c_fetch_request, begin, 40);
+FIELD(d2c_fetch_request, advance, 48);
+
+SIZE(d2c_fetched, 32);
+FIELD(d2c_fetched, struct_size, 0);
+FIELD(d2c_fetched, folder, 8);
+FIELD(d2c_fetched, name, 16);
+FIELD(d2c_fetched, revision, 24);
+
+SIZE(d2c_fetcher, 32);
+FIELD(d2c_fetcher, struct_size, 0);
+FIELD(d2c_fetcher, self, 8);
+FIELD(d2c_fetcher, destroy, 16);
+FIELD(d2c_fetcher, fetch, 24);
 
 SIZE(d2c_factory, 40);
 FIELD(d2c_factory, struct_size, 0);

@@ -190,8 +190,9 @@ typedef struct d2c_weight_source {
 /* ---------------------------------------------------------------- adapters */
 
 enum {
-  D2C_TARGET_PREPARE = 1, /* needs `observe` over the whole tensor before `process` */
-  D2C_TARGET_LOW_RANK = 2 /* `factor` can express the whole change as B*A */
+  D2C_TARGET_PREPARE = 1,     /* needs `observe` over the whole tensor before `process` */
+  D2C_TARGET_LOW_RANK = 2,    /* `factor` can express the whole change as B*A */
+  D2C_TARGET_HEAD_FOLLOWS = 4 /* the embedding of a tied model: its head becomes the same and is no target of its own */
 };
 
 typedef struct d2c_adapter_target {
@@ -199,6 +200,9 @@ typedef struct d2c_adapter_target {
   const char* tensor; /* the base tensor that changes */
   int32_t rank;       /* of the low-rank parts of the change together; 0 without any */
   int32_t flags;      /* D2C_TARGET_* */
+  int64_t rows;       /* of the merged tensor where a vocabulary grew, 0 for as many as the base has; `observe` and
+                         `process` see zeros in place of the rows that the base lacks */
+  size_t job_bytes;   /* memory a job takes */
 } d2c_adapter_target;
 
 typedef struct d2c_base_model {
@@ -304,6 +308,7 @@ typedef struct d2c_tile_stats {
   int64_t groups;           /* groups solved */
   int64_t groups_certified; /* groups proved optimal */
   int64_t distinct_values;  /* summed over groups */
+  double excess_bound;      /* squared_error lies at most this much above what exact solving would reach */
 } d2c_tile_stats;
 
 /* Interface "d2c.quantizer/1". Created with its options. */
@@ -547,7 +552,45 @@ typedef struct d2c_package_reader {
   /* A TABLE valid as long as the reader: "format", "functions" [{name, inputs, states, outputs, ops}],
    * "weights" [{name, shape, scheme, bits, bytes, functions}], "weight_bytes", "metadata". */
   d2c_code (*describe)(void* self, const d2c_value** out);
+  /* [any-thread] Rows [first, first + count) of axis 0 of the weight at `index` of "weights", as numbers whatever their
+   * storage. `out` holds count x (product of the other dims). */
+  d2c_code (*rows)(void* self, size_t index, int64_t first, int64_t count, float* out);
 } d2c_package_reader;
+
+/* ---------------------------------------------------------------- models that are not on this machine yet */
+
+typedef int32_t d2c_fetch_purpose;
+enum { D2C_FETCH_MODEL = 0, D2C_FETCH_ADAPTER = 1 };
+
+typedef struct d2c_fetch_request {
+  size_t struct_size;
+  const char* id;       /* as the recipe writes it */
+  const char* revision; /* "": what the id says, or the default one */
+  d2c_fetch_purpose purpose;
+  int32_t reserved;
+  void* listener;
+  /* How much has to be brought, before the first byte of it; not called where everything is here already. */
+  void (*begin)(void* listener, uint64_t bytes, uint64_t files);
+  /* `bytes` more are here; `file_done` where a file is complete with them. */
+  void (*advance)(void* listener, uint64_t bytes, int32_t file_done);
+} d2c_fetch_request;
+
+/* Text valid until the fetcher's next call. */
+typedef struct d2c_fetched {
+  size_t struct_size;
+  const char* folder;   /* absolute; the files under their own names, complete and checked */
+  const char* name;     /* the id without a revision */
+  const char* revision; /* what the request's revision stands for now, as something that never changes */
+} d2c_fetched;
+
+/* Interface "d2c.fetcher/1". Created with its options. Its probe scores ids by their form alone. */
+typedef struct d2c_fetcher {
+  size_t struct_size;
+  void* self;
+  void (*destroy)(void* self);
+  /* Brings a model or an adapter to this machine. Listeners are called on the calling thread. */
+  d2c_code (*fetch)(void* self, const d2c_fetch_request* request, d2c_fetched* out);
+} d2c_fetcher;
 
 /* ---------------------------------------------------------------- the plugin */
 
@@ -558,6 +601,7 @@ typedef struct d2c_package_reader {
 #define D2C_PACKAGE_WRITER "d2c.package_writer/1"
 #define D2C_PACKAGE_READER "d2c.package_reader/1"
 #define D2C_RUNNER "d2c.runner/1"
+#define D2C_FETCHER "d2c.fetcher/1"
 
 /* Makes objects of one kind. Static data of the plugin. */
 typedef struct d2c_factory {
@@ -566,7 +610,7 @@ typedef struct d2c_factory {
   size_t option_count;
   /* `options` is a TABLE, checked against the specs, with defaults filled in. *out: pointer to the kind's struct. */
   d2c_code (*create)(const d2c_host* host, const d2c_value* options, void** out);
-  /* [any-thread] Weight sources, readers and runners: 0 "not mine" .. 100 "certainly mine". NULL elsewhere. Reads names and magic bytes only. */
+  /* [any-thread] Weight sources, readers, runners and fetchers: 0 "not mine" .. 100 "certainly mine". NULL elsewhere. Reads names and magic bytes only. */
   int32_t (*probe)(const char* path);
 } d2c_factory;
 

@@ -97,7 +97,7 @@ inline Object<d2c_adapter_merger, AdapterMerger>* wrap(const d2c_host& h, std::u
     auto& o = Merger::of(self);
     return guard(o.host, [&] {
       const AdapterTarget& t = o.impl->targets().at(index);
-      *out = {sizeof(d2c_adapter_target), t.tensor.c_str(), t.rank, t.flags};
+      *out = {sizeof(d2c_adapter_target), t.tensor.c_str(), t.rank, t.flags, t.rows, t.job_bytes};
     });
   };
   c.begin = [](void* self, const char* tensor, void** job) {
@@ -180,7 +180,10 @@ inline Object<d2c_quantizer, Quantizer>* wrap(const d2c_host& h, std::unique_ptr
   c.process = [](void* self, void* job, const d2c_tile* tile, void* const* planes, d2c_tile_stats* stats) {
     return guard(Self::of(self).host, [&] {
       auto& j = *static_cast<Job*>(job);
-      j.impl->process({tile->first_row, tile->rows, tile->data}, {planes, j.planes}, *stats);
+      d2c_tile_stats all{};  // the host's may have fewer fields
+      j.impl->process({tile->first_row, tile->rows, tile->data}, {planes, j.planes}, all);
+      all.struct_size = stats->struct_size;
+      std::memcpy(stats, &all, std::min(stats->struct_size, sizeof all));
     });
   };
   c.end = [](void*, void* job) { delete static_cast<Job*>(job); };
@@ -252,6 +255,10 @@ inline Object<d2c_package_reader, PackageReader>* wrap(const d2c_host& h, std::u
     *out = Reader::of(self).description.c();
     return d2c_code{D2C_OK};
   };
+  c.rows = [](void* self, std::size_t index, std::int64_t first, std::int64_t count, float* out) {
+    auto& o = Reader::of(self);
+    return guard(o.host, [&] { o.impl->rows(index, first, count, out); });
+  };
   return object.release();
 }
 
@@ -315,6 +322,28 @@ inline Object<d2c_runner, Runner>* wrap(const d2c_host& h, std::unique_ptr<Runne
     return guard(o.host, [&] {
       const Buffer buffer = static_cast<RunnerState*>(state)->buffer(name);
       *out = {name, buffer.data.data(), buffer.data.size()};
+    });
+  };
+  return object.release();
+}
+
+inline Object<d2c_fetcher, Fetcher>* wrap(const d2c_host& h, std::unique_ptr<Fetcher> i) {
+  struct Fetching : Object<d2c_fetcher, Fetcher> {
+    using Object::Object;
+    Fetched last;
+    static Fetching& of(void* self) { return *static_cast<Fetching*>(static_cast<Object*>(self)); }
+  };
+  auto object = std::make_unique<Fetching>(h, std::move(i));
+  d2c_fetcher& c = object->c;
+  c.destroy = [](void* self) { delete &Fetching::of(self); };
+  c.fetch = [](void* self, const d2c_fetch_request* r, d2c_fetched* out) {
+    auto& o = Fetching::of(self);
+    return guard(o.host, [&] {
+      o.last = o.impl->fetch(
+          {r->id, r->revision, r->purpose,
+           [r](std::uint64_t bytes, std::uint64_t files) { r->begin(r->listener, bytes, files); },
+           [r](std::uint64_t bytes, bool file_done) { r->advance(r->listener, bytes, file_done ? 1 : 0); }});
+      *out = {sizeof(d2c_fetched), o.last.folder.c_str(), o.last.name.c_str(), o.last.revision.c_str()};
     });
   };
   return object.release();
@@ -421,6 +450,8 @@ template <class T>
 inline constexpr abi::Export package_reader{D2C_PACKAGE_READER, abi::factory_of<T, PackageReader>};
 template <class T>
 inline constexpr abi::Export runner{D2C_RUNNER, abi::factory_of<T, Runner>};
+template <class T>
+inline constexpr abi::Export fetcher{D2C_FETCHER, abi::factory_of<T, Fetcher>};
 
 }  // namespace d2c
 

@@ -1,6 +1,7 @@
 #include "plugins/quant_palettize4/k_link_path.hpp"
 
 #include <gtest/gtest.h>
+#include <hwy/highway.h>
 
 #include <algorithm>
 #include <limits>
@@ -14,15 +15,14 @@ struct Weighted {
   double value, count;
 };
 
-std::vector<Node> nodes_of(const std::vector<Weighted>& list) {
-  std::vector<Node> nodes(1);
-  for (const Weighted& w : list) {
-    Node next;
-    next.weight = nodes.back().weight + w.count;
-    next.sum = nodes.back().sum + w.count * w.value;
-    nodes.push_back(next);
+Cuts cuts_of(const std::vector<Weighted>& list) {
+  Cuts cuts;
+  cuts.resize(list.size() + 1);
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    cuts.weight[i + 1] = cuts.weight[i] + list[i].count;
+    cuts.sum[i + 1] = cuts.sum[i] + list[i].count * list[i].value;
   }
-  return nodes;
+  return cuts;
 }
 
 double run_error(const std::vector<Weighted>& list, std::size_t first, std::size_t last) {
@@ -70,10 +70,10 @@ std::vector<Weighted> random_list(std::mt19937& random, std::size_t size, unsign
 
 void expect_optimal(const std::vector<Weighted>& list, double first_multiplier) {
   for (std::size_t links = 1; links < list.size(); ++links) {
-    auto nodes = nodes_of(list);
+    const Cuts all = cuts_of(list);
     double multiplier = first_multiplier;
     KLinkPath path;
-    const auto cuts = path.find(nodes, links, multiplier);
+    const auto cuts = path.find(all, links, multiplier);
     ASSERT_EQ(cuts.size(), links + 1);
     ASSERT_EQ(cuts.front(), 0u);
     ASSERT_EQ(cuts.back(), list.size());
@@ -104,10 +104,27 @@ TEST(KLinkPath, HasLessErrorWithEachFurtherLink) {
   KLinkPath path;
   double previous = std::numeric_limits<double>::infinity(), multiplier = 1;
   for (std::size_t links = 1; links < list.size(); ++links) {
-    auto nodes = nodes_of(list);
-    const double error = path_error(list, path.find(nodes, links, multiplier));
+    const Cuts all = cuts_of(list);
+    const double error = path_error(list, path.find(all, links, multiplier));
     EXPECT_LT(error, previous);
     previous = error;
+  }
+}
+
+TEST(KLinkPath, IsTheSameOnEveryTarget) {
+  std::mt19937 random(15);
+  const Cuts all = cuts_of(random_list(random, 5000, 4, 9));
+  for (const std::size_t links : {2u, 16u, 256u}) {
+    std::vector<std::uint32_t> expected;
+    for (const std::int64_t target : hwy::SupportedAndGeneratedTargets()) {
+      hwy::SetSupportedTargetsForTest(target);
+      KLinkPath path;
+      double multiplier = 1;
+      const auto found = path.find(all, links, multiplier);
+      if (expected.empty()) expected.assign(found.begin(), found.end());
+      EXPECT_TRUE(std::equal(found.begin(), found.end(), expected.begin(), expected.end())) << hwy::TargetName(target);
+    }
+    hwy::SetSupportedTargetsForTest(0);
   }
 }
 

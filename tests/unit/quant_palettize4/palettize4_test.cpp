@@ -261,7 +261,7 @@ TEST(Palettize4, RefusesBadOptionsByName) {
   EXPECT_THAT(message("axis", Value(std::int64_t{2})), HasSubstr("axis: 2"));
   EXPECT_THAT(message("group_size", Value(std::int64_t{0})), HasSubstr("group_size: 0"));
   EXPECT_THAT(message("granularity", Value("per_row")), HasSubstr("'per_row'"));
-  EXPECT_THAT(message("mode", Value("fast")), HasSubstr("'fast'"));
+  EXPECT_THAT(message("mode", Value("hasty")), HasSubstr("'hasty' is not one of exact, fast"));
 }
 
 TEST(Palettize4, RefusesShapesWithoutAPalette) {
