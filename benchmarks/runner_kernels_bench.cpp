@@ -1,18 +1,20 @@
-// The runner's matrix products on one core, for the shapes of real models, beside a loop that only reads as many bytes.
-// "weights" counts them as the model does; "bytes" counts what lies in the package. Weights are several times the caches.
-#include "libs/kernels/palette_rows.hpp"
+// The runner's matrix products on one core, for every width of palette and the shapes of real models, beside a loop that only
+// reads as many bytes. "weights" counts them as the model does; "bytes" counts what lies in the package. Weights are several
+// times the caches.
+#include "libs/kernels/weight_rows.hpp"
 
 #include <d2c/half.hpp>
 
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <random>
+#include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -23,41 +25,62 @@ using namespace d2c::kernels;
 constexpr std::int64_t kGroupRows = 16;
 constexpr std::size_t kWeightBytes = std::size_t{192} << 20;
 
-/// Copies of a [rows, columns] matrix one after another, so that no copy is still in a cache when its turn comes again.
-struct Weights {
-  std::int64_t rows, columns, copies;
-  std::vector<std::uint8_t> indices;
-  std::vector<std::uint16_t> tables;
-  std::vector<std::int8_t> tables8;
-  std::vector<float> scales;
-
-  Weights(std::int64_t r, std::int64_t c)
-      : rows(r), columns(c), copies(std::max<std::int64_t>(1, static_cast<std::int64_t>(kWeightBytes) / (r * c / 2))) {
+/// Copies of a [rows, columns] matrix of palette indices one after another, so that no copy is still in a cache when its turn
+/// comes again.
+class Weights {
+ public:
+  Weights(std::int64_t bits, std::int64_t rows, std::int64_t columns) : bits_(bits), rows_(rows), columns_(columns) {
+    const std::int64_t copies = std::max<std::int64_t>(1, static_cast<std::int64_t>(kWeightBytes) / bytes());
     std::mt19937 random(1);
-    indices.resize(static_cast<std::size_t>(copies * rows * columns / 2));
-    for (std::size_t i = 0; i < indices.size(); i += 4) {
+    indices_.resize(static_cast<std::size_t>(copies * bytes()));
+    for (std::size_t i = 0; i < indices_.size(); i += 4) {
       const auto v = static_cast<std::uint32_t>(random());
-      std::memcpy(indices.data() + i, &v, std::min<std::size_t>(4, indices.size() - i));
+      std::memcpy(indices_.data() + i, &v, std::min<std::size_t>(4, indices_.size() - i));
     }
     std::normal_distribution<float> normal(0, 0.02F);
-    const auto groups = static_cast<std::size_t>(rows / kGroupRows);
-    for (std::size_t i = 0; i < groups * 16; ++i) tables.push_back(d2c::float_to_half(normal(random)));
-    for (std::size_t i = 0; i < groups * 16; ++i)
-      tables8.push_back(static_cast<std::int8_t>(static_cast<int>(random() % 255) - 127));
-    scales.assign(groups, 0.01F);
+    for (std::int64_t i = 0; i < rows / kGroupRows << bits; ++i)
+      tables_.push_back(d2c::half_to_float(d2c::float_to_half(normal(random))));
+    for (std::int64_t i = 0; i < copies; ++i) {
+      for (const bool fast : {false, true})
+        (fast ? fast_ : exact_)
+            .emplace_back(StoredMatrix{.scheme = StoredMatrix::Scheme::palette,
+                                       .bits = static_cast<int>(bits),
+                                       .data = copy(i),
+                                       .rows = rows,
+                                       .columns = columns,
+                                       .row_groups = rows / kGroupRows,
+                                       .tables = tables_},
+                          fast);
+    }
   }
 
-  [[nodiscard]] std::int64_t bytes() const { return rows * columns / 2; }
-  [[nodiscard]] PaletteRows copy(std::int64_t i) const {
-    return {indices.data() + i % copies * bytes(), tables.data(), columns, kGroupRows};
+  [[nodiscard]] std::int64_t rows() const { return rows_; }
+  [[nodiscard]] std::int64_t columns() const { return columns_; }
+  [[nodiscard]] std::int64_t bytes() const { return rows_ * columns_ * bits_ / 8; }
+  [[nodiscard]] std::span<const std::byte> copy(std::int64_t i) const {
+    return std::span(indices_).subspan(static_cast<std::size_t>(i % copies() * bytes()),
+                                       static_cast<std::size_t>(bytes()));
   }
+  [[nodiscard]] const WeightRows& matrix(std::int64_t i, bool fast) const {
+    return (fast ? fast_ : exact_)[static_cast<std::size_t>(i % copies())];
+  }
+
+ private:
+  [[nodiscard]] std::int64_t copies() const { return static_cast<std::int64_t>(indices_.size()) / bytes(); }
+
+  std::int64_t bits_, rows_, columns_;
+  std::vector<std::byte> indices_;
+  std::vector<float> tables_;
+  std::vector<WeightRows> exact_, fast_;
 };
 
 const Weights& weights(const benchmark::State& state) {
-  static std::pair<std::pair<std::int64_t, std::int64_t>, std::unique_ptr<Weights>> last;
-  const std::pair shape(state.range(0), state.range(1));
-  if (last.second == nullptr || last.first != shape)
-    last = {shape, std::make_unique<Weights>(shape.first, shape.second)};
+  static std::pair<std::tuple<std::int64_t, std::int64_t, std::int64_t>, std::unique_ptr<Weights>> last;
+  const std::tuple shape(state.range(0), state.range(1), state.range(2));
+  if (last.second == nullptr || last.first != shape) {
+    last.second.reset();
+    last = {shape, std::make_unique<Weights>(state.range(0), state.range(1), state.range(2))};
+  }
   return *last.second;
 }
 
@@ -71,17 +94,18 @@ std::vector<float> activations(std::int64_t count) {
 
 void report(benchmark::State& state, const Weights& w, std::int64_t m) {
   const auto calls = static_cast<double>(state.iterations());
+  const auto count = static_cast<double>(w.rows() * w.columns());
   const auto per_second = benchmark::Counter::kIsRate;
-  state.counters["Gweights/s"] = {calls * static_cast<double>(w.rows * w.columns) * 1e-9, per_second};
+  state.counters["Gweights/s"] = {calls * count * 1e-9, per_second};
   state.counters["GB/s"] = {calls * static_cast<double>(w.bytes()) * 1e-9, per_second};
-  if (m > 1) state.counters["GFLOP/s"] = {calls * static_cast<double>(2 * m * w.rows * w.columns) * 1e-9, per_second};
+  if (m > 1) state.counters["GFLOP/s"] = {calls * 2 * static_cast<double>(m) * count * 1e-9, per_second};
 }
 
 void read_only(benchmark::State& state) {
   const Weights& w = weights(state);
   std::int64_t i = 0;
   for (auto _ : state) {
-    const std::uint8_t* from = w.copy(i++).indices;
+    const std::byte* from = w.copy(i++).data();
     std::uint64_t sums[8] = {};
     for (std::int64_t at = 0; at + 64 <= w.bytes(); at += 64) {
       std::uint64_t line[8];
@@ -93,53 +117,43 @@ void read_only(benchmark::State& state) {
   report(state, w, 1);
 }
 
-void exact(benchmark::State& state) {
+void decode(benchmark::State& state, bool fast) {
   const Weights& w = weights(state);
-  const std::int64_t m = state.range(2);
-  const std::vector<float> x = activations(m * w.columns);
-  std::vector<float> reordered(x.size()), y(static_cast<std::size_t>(m * w.rows));
-  std::int64_t i = 0;
-  for (auto _ : state) {
-    reorder(x.data(), m, w.columns, reordered.data());
-    multiply_rows(w.copy(i++), 0, w.rows, reordered.data(), m, y.data(), w.rows);
-    benchmark::DoNotOptimize(y.data());
-  }
-  report(state, w, m);
-}
-
-void fast(benchmark::State& state) {
-  const Weights& w = weights(state);
-  const std::vector<float> x = activations(w.columns);
-  std::vector<float> y(static_cast<std::size_t>(w.rows));
-  const std::size_t bytes = quantized_bytes(w.columns);
+  const std::vector<float> x = activations(w.columns());
+  std::vector<float> y(static_cast<std::size_t>(w.rows()));
+  const std::size_t bytes = w.matrix(0, fast).prepared_bytes();
   const std::unique_ptr<std::byte, decltype(&std::free)> memory(
-      static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 63) / 64 * 64)), &std::free);
+      static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 127) / 64 * 64)), &std::free);
   std::int64_t i = 0;
   for (auto _ : state) {
-    quantize(x.data(), w.columns, memory.get());
-    multiply_rows_fast(w.copy(i++), w.tables8.data(), w.scales.data(), 0, w.rows, memory.get(), y.data());
+    const WeightRows& rows = w.matrix(i++, fast);
+    if (bytes > 0) rows.prepare(x.data(), memory.get());
+    rows.multiply(0, w.rows(), bytes > 0 ? static_cast<const void*>(memory.get()) : x.data(), y.data());
     benchmark::DoNotOptimize(y.data());
   }
   report(state, w, 1);
 }
 
+void exact(benchmark::State& state) { decode(state, false); }
+void fast(benchmark::State& state) { decode(state, true); }
+
 void prefill(benchmark::State& state) {
   const Weights& w = weights(state);
-  const std::int64_t m = state.range(2), panel = panel_size(), padded = (m + panel - 1) / panel * panel, tile_rows = 48;
-  const std::vector<float> x = activations(m * w.columns);
-  std::vector<float> packed(static_cast<std::size_t>(padded * w.columns)),
-      sums(static_cast<std::size_t>(tile_rows * padded)), tile(static_cast<std::size_t>(tile_rows * kOrderBlock));
+  const std::int64_t m = 64, panel = panel_size(), padded = (m + panel - 1) / panel * panel, tile_rows = 48, step = 256;
+  const std::vector<float> x = activations(m * w.columns());
+  std::vector<float> packed(static_cast<std::size_t>(padded * w.columns())),
+      sums(static_cast<std::size_t>(tile_rows * padded)), tile(static_cast<std::size_t>(tile_rows * step));
   std::int64_t i = 0;
   for (auto _ : state) {
-    const PaletteRows rows = w.copy(i++);
+    const WeightRows& rows = w.matrix(i++, false);
     for (std::int64_t p = 0; p < m; p += panel)
-      pack_panel(x.data() + p * w.columns, std::min(panel, m - p), w.columns, true, packed.data() + p * w.columns);
-    for (std::int64_t first = 0; first < w.rows; first += tile_rows) {
-      const std::int64_t count = std::min(tile_rows, w.rows - first);
-      for (std::int64_t c = 0; c < w.columns; c += kOrderBlock) {
-        const std::int64_t width = std::min(kOrderBlock, w.columns - c);
-        expand_rows(rows, first, count, c, c + width, tile.data());
-        add_products(packed.data(), m, w.columns, c, tile.data(), count, width, sums.data());
+      pack_panel(x.data() + p * w.columns(), std::min(panel, m - p), w.columns(), packed.data() + p * w.columns());
+    for (std::int64_t first = 0; first < w.rows(); first += tile_rows) {
+      const std::int64_t count = std::min(tile_rows, w.rows() - first);
+      for (std::int64_t c = 0; c < w.columns(); c += step) {
+        const std::int64_t width = std::min(step, w.columns() - c);
+        rows.expand(first, count, c, c + width, tile.data());
+        add_products(packed.data(), m, w.columns(), c, tile.data(), count, width, sums.data());
       }
     }
     benchmark::DoNotOptimize(sums.data());
@@ -152,19 +166,17 @@ constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {{576, 576},    {153
                                                              {2048, 2048},  {8192, 2048}, {2048, 8192}, {4096, 4096},
                                                              {14336, 4096}, {4096, 14336}};
 
+/// 4 bits in every shape, the other widths in one of each model.
 void shapes(benchmark::internal::Benchmark* b) {
-  for (const auto& [rows, columns] : kShapes) b->Args({rows, columns});
-}
-
-void shapes_by_rows(benchmark::internal::Benchmark* b, std::initializer_list<std::int64_t> ms) {
-  for (const auto& [rows, columns] : kShapes)
-    for (const std::int64_t m : ms) b->Args({rows, columns, m});
+  for (const auto& [rows, columns] : kShapes) b->Args({4, rows, columns});
+  for (const std::int64_t bits : {1, 2, 3, 6, 8})
+    for (const auto& [rows, columns] : {kShapes[1], kShapes[5], kShapes[8]}) b->Args({bits, rows, columns});
 }
 
 BENCHMARK(read_only)->Apply(shapes);
-BENCHMARK(exact)->Apply([](auto* b) { shapes_by_rows(b, {1, 4}); });
+BENCHMARK(exact)->Apply(shapes);
 BENCHMARK(fast)->Apply(shapes);
-BENCHMARK(prefill)->Apply([](auto* b) { shapes_by_rows(b, {64}); });
+BENCHMARK(prefill)->Apply(shapes);
 
 }  // namespace
 

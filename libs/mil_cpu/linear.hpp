@@ -1,21 +1,21 @@
 // x * W^T with a weight that stays compressed.
 #pragma once
 
-#include "libs/kernels/palette_rows.hpp"
 #include "libs/kernels/thread_pool.hpp"
+#include "libs/kernels/weight_rows.hpp"
 #include "libs/mil_cpu/program.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <vector>
+#include <optional>
 
 namespace d2c::mil_cpu {
 
 /// Thread-safe.
 class Linear {
  public:
-  /// `weight` is [rows, columns]. `fast`: 8-bit activations where the weight is a 4-bit palette.
+  /// `weight` is [rows, columns]. `fast`: 8-bit activations where the weight is a palette and x has few rows.
   Linear(std::shared_ptr<const Stored> weight, bool fast);
 
   [[nodiscard]] std::size_t scratch_bytes(std::int64_t m, unsigned threads) const;
@@ -25,18 +25,15 @@ class Linear {
              std::byte* scratch) const;
 
  private:
-  void apply_few(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y) const;
-  void apply_fast(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, std::byte* scratch) const;
+  void apply_few(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, std::byte* memory) const;
   void apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, float* memory) const;
   [[nodiscard]] std::int64_t tile_columns() const noexcept;
+  /// Bytes of a row of x as the weight's kernel takes it.
+  [[nodiscard]] std::size_t prepared_bytes() const noexcept;
 
   std::shared_ptr<const Stored> weight_;
   std::int64_t rows_, columns_;
-  bool packed_ = false;                ///< 4-bit palette: expanded in registers
-  std::vector<std::uint16_t> tables_;  ///< packed: fp16 [groups, 16]
-  std::vector<std::int8_t> tables8_;   ///< packed and fast
-  std::vector<float> scales8_;
-  kernels::PaletteRows palette_;
+  std::optional<kernels::WeightRows> compressed_;  ///< none: rows are expanded into memory first
 };
 
 }  // namespace d2c::mil_cpu
