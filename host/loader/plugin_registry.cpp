@@ -115,7 +115,7 @@ std::shared_ptr<Plugin> PluginRegistry::find(const std::string& name) {
                          " (see 'dolphin2coreml plugins list')");
 }
 
-std::shared_ptr<Plugin> PluginRegistry::probe(const std::string& kind, const std::string& path) {
+std::shared_ptr<Plugin> PluginRegistry::recognise(const std::string& kind, const std::string& path) {
   std::shared_ptr<Plugin> best;
   std::int32_t best_score = 0;
   for (const Candidate& candidate : candidates()) {
@@ -128,7 +128,11 @@ std::shared_ptr<Plugin> PluginRegistry::probe(const std::string& kind, const std
       best = candidate.plugin;
     }
   }
-  if (best) return best;
+  return best;
+}
+
+std::shared_ptr<Plugin> PluginRegistry::probe(const std::string& kind, const std::string& path) {
+  if (auto best = recognise(kind, path)) return best;
   std::error_code ignored;
   if (!fs::exists(path, ignored)) fail_input(path + ": no such file or directory");
   fail_input(path + ": no plugin recognises this as " +

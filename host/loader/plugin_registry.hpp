@@ -107,6 +107,10 @@ template <>
 struct KindOf<d2c_runner> {
   static constexpr const char* id = D2C_RUNNER;
 };
+template <>
+struct KindOf<d2c_fetcher> {
+  static constexpr const char* id = D2C_FETCHER;
+};
 
 /// A library found on the search path, loaded or refused.
 struct Candidate {
@@ -133,6 +137,8 @@ class PluginRegistry {
 
   /// The loadable plugin whose probe for `kind` scores `path` highest; Error(input) where none knows it.
   [[nodiscard]] std::shared_ptr<Plugin> probe(const std::string& kind, const std::string& path);
+  /// The same, null where none knows it.
+  [[nodiscard]] std::shared_ptr<Plugin> recognise(const std::string& kind, const std::string& path);
 
   /// Creates an object; `options` as the plugin expects them (checked, defaults filled in).
   template <class CStruct>

@@ -67,7 +67,7 @@ TEST_F(Objects, EntryTellsNameVersionAndKinds) {
   EXPECT_STREQ(p->entry().summary, "One object of every kind.");
   EXPECT_THAT(p->kinds(), testing::ElementsAre("d2c.weight_source/1", "d2c.adapter_merger/1", "d2c.quantizer/1",
                                                "d2c.function_emitter/1", "d2c.package_writer/1", "d2c.package_reader/1",
-                                               "d2c.runner/1"));
+                                               "d2c.runner/1", "d2c.fetcher/1"));
   EXPECT_EQ(p->factory("d2c.juggler/1"), nullptr);
 }
 
@@ -422,6 +422,31 @@ TEST_F(Objects, RunnerReportsFailures) {
   EXPECT_EQ(error_of(runner, runner->call(runner->self, "count", nullptr, nullptr, 0, nullptr, 0)), told("call"));
   d2c_signature signature{};
   EXPECT_EQ(error_of(runner, runner->signature(runner->self, 1, &signature)).first, Code::plugin);
+}
+
+TEST_F(Objects, FetcherTellsHowFarItIsAndWhereItPutThings) {
+  const auto fetcher = create<d2c_fetcher>(options("fail", ""));
+  std::string heard;
+  d2c_fetch_request request{};
+  request.struct_size = sizeof request;
+  request.id = "mine/model";
+  request.revision = "main";
+  request.purpose = D2C_FETCH_ADAPTER;
+  request.listener = &heard;
+  request.begin = [](void* listener, std::uint64_t bytes, std::uint64_t files) {
+    *static_cast<std::string*>(listener) += "begin " + std::to_string(bytes) + " " + std::to_string(files);
+  };
+  request.advance = [](void* listener, std::uint64_t bytes, std::int32_t file_done) {
+    *static_cast<std::string*>(listener) += ", " + std::to_string(bytes) + " " + std::to_string(file_done);
+  };
+  d2c_fetched fetched{};
+  fetcher.check(fetcher->fetch(fetcher->self, &request, &fetched));
+  EXPECT_EQ(heard, "begin 2 1, 1 0, 1 1");
+  EXPECT_STREQ(fetched.folder, "/here/adapter");
+  EXPECT_STREQ(fetched.name, "mine/model");
+  EXPECT_STREQ(fetched.revision, "main!");
+  const auto bad = failing<d2c_fetcher>("fetch");
+  EXPECT_EQ(error_of(bad, bad->fetch(bad->self, &request, &fetched)), told("fetch"));
 }
 
 TEST_F(Objects, APlainCQuantizerWorksLikeAnyOther) {

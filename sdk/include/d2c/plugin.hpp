@@ -18,6 +18,7 @@
 #include <array>
 #include <cstddef>
 #include <cstring>
+#include <functional>
 #include <memory>
 #include <new>
 #include <optional>
@@ -291,3 +292,25 @@ class Runner {
 }  // namespace d2c
 
 #include <d2c/plugin_abi.hpp>  // IWYU pragma: export
+struct FetchRequest {
+  std::string id;
+  std::string revision;  ///< empty: what the id says, or the default one
+  d2c_fetch_purpose purpose = D2C_FETCH_MODEL;
+  std::function<void(std::uint64_t bytes, std::uint64_t files)> begin;
+  std::function<void(std::uint64_t bytes, bool file_done)> advance;
+};
+
+/// See d2c_fetched.
+struct Fetched {
+  std::string folder;
+  std::string name;
+  std::string revision;
+};
+
+/// Brings models and adapters to this machine. A static `probe` scores ids by their form alone.
+class Fetcher {
+ public:
+  virtual ~Fetcher() = default;
+  [[nodiscard]] virtual Fetched fetch(const FetchRequest& request) = 0;
+};
+

@@ -1,0 +1,157 @@
+#include "plugins/source_hf_hub/hub.hpp"
+
+#include "libs/hub_cache/blob_digest.hpp"
+#include "libs/hub_cache/repository.hpp"
+#include "libs/json/json.hpp"
+
+#include <d2c/error.hpp>
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <utility>
+
+namespace d2c::hub {
+namespace {
+
+constexpr std::uint64_t kMaxListing = 64u << 20;
+
+/// One part of a path, or several where '/' is to stay.
+std::string escaped(const std::string& text, bool keep_slashes) {
+  static constexpr char kHex[] = "0123456789ABCDEF";
+  std::string out;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (std::isalnum(byte) != 0 || c == '-' || c == '_' || c == '.' || c == '~' || (c == '/' && keep_slashes)) {
+      out += c;
+    } else {
+      out += '%';
+      out += kHex[byte >> 4];
+      out += kHex[byte & 15];
+    }
+  }
+  return out;
+}
+
+/// W/"0123" -> 0123.
+std::string etag_value(std::string text) {
+  if (text.starts_with("W/")) text.erase(0, 2);
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
+  return text;
+}
+
+std::uint64_t number(const std::string& text, const std::string& what) {
+  std::uint64_t value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (text.empty() || error != std::errc() || end != text.data() + text.size())
+    fail(Code::network, what + ": the server does not say how large it is; is HF_ENDPOINT a hub?");
+  return value;
+}
+
+Revision parse_revision(const std::string& body, const std::string& where) {
+  const Value info = json::parse(body, where);
+  const Value* sha = info.is_table() ? info.find("sha") : nullptr;
+  const Value* siblings = info.is_table() ? info.find("siblings") : nullptr;
+  if (sha == nullptr || !sha->is_text() || !is_commit(sha->as_text()) || siblings == nullptr || !siblings->is_list())
+    fail(Code::network, where + ": the answer names no commit and files; is HF_ENDPOINT a hub?");
+  Revision revision{sha->as_text(), {}};
+  for (const Value& sibling : siblings->items()) {
+    const Value* name = sibling.is_table() ? sibling.find("rfilename") : nullptr;
+    if (name != nullptr && name->is_text() && is_plain_file_name(name->as_text()))
+      revision.files.push_back(name->as_text());
+  }
+  std::sort(revision.files.begin(), revision.files.end());
+  revision.files.erase(std::unique(revision.files.begin(), revision.files.end()), revision.files.end());
+  return revision;
+}
+
+RemoteFile parse_file(const Response& response, const std::string& name, const std::string& commit,
+                      const std::string& what) {
+  const std::string seen = response.header("x-repo-commit");
+  if (!seen.empty() && seen != commit)
+    fail(Code::network, what + ": belongs to commit " + seen + ", but " + commit +
+                            " was asked for; the model changes at this moment, run again");
+  const std::string linked = response.header("x-linked-etag");
+  RemoteFile file{name, etag_value(linked.empty() ? response.header("etag") : linked), 0};
+  if (!is_blob_name(file.blob))
+    fail(Code::network,
+         what + ": the server names no digest that its bytes can be checked against; is HF_ENDPOINT a hub?");
+  const std::string size = response.header("x-linked-size");
+  file.size = number(size.empty() ? response.header("content-length") : size, what);
+  return file;
+}
+
+}  // namespace
+
+Hub::Hub(const Settings& settings, Transfers& transfers, std::string id)
+    : settings_(settings), transfers_(transfers), id_(std::move(id)) {}
+
+std::string Hub::place() const { return id_ + " on " + host_of(settings_); }
+
+std::string Hub::url_of(const std::string& commit, const std::string& file) const {
+  return settings_.endpoint + "/" + id_ + "/resolve/" + escaped(commit, false) + "/" + escaped(file, true);
+}
+
+Revision Hub::revision(const std::string& name) {
+  const std::string what = "revision '" + name + "' of " + place();
+  Revision revision;
+  const auto request = [&] {
+    return Request{
+        settings_.endpoint + "/api/models/" + id_ + "/revision/" + escaped(name, false), false, {}, kMaxListing};
+  };
+  const auto answer = [&](Response& response) -> Verdict {
+    if (std::string trouble = passing_trouble(response); !trouble.empty()) return {std::move(trouble)};
+    if (response.status != 200) refuse(response, what);
+    try {
+      revision = parse_revision(response.body, what);
+    } catch (const Error& e) {
+      throw Error(Code::network, e.what());
+    }
+    return {};
+  };
+  transfers_.add({what, request, answer});
+  transfers_.run();
+  return revision;
+}
+
+std::vector<RemoteFile> Hub::describe(const std::string& commit, const std::vector<std::string>& files) {
+  std::vector<RemoteFile> found(files.size());
+  for (std::size_t i = 0; i < files.size(); ++i) {
+    const std::string what = files[i] + " of " + place();
+    const auto request = [this, &commit, &file = files[i]] { return Request{url_of(commit, file), true, {}, 0}; };
+    const auto answer = [this, &commit, &file = files[i], &out = found[i], what](Response& response) -> Verdict {
+      if (std::string trouble = passing_trouble(response); !trouble.empty()) return {std::move(trouble)};
+      // Elsewhere is where the bytes are; what they are was said here.
+      if (response.status != 200 && response.status / 100 != 3) refuse(response, what);
+      out = parse_file(response, file, commit, what);
+      return {};
+    };
+    transfers_.add({what, request, answer});
+  }
+  transfers_.run();
+  return found;
+}
+
+void Hub::refuse(const Response& response, const std::string& what) const {
+  const std::string code = response.header("x-error-code");
+  const std::string page = settings_.endpoint + "/" + id_;
+  const bool token = !settings_.token.empty();
+  const std::string where_to_put =
+      token ? "the account whose token is in " + settings_.token_origin
+            : "your account, then put an access token of it (made at " + settings_.endpoint +
+                  "/settings/tokens) into HF_TOKEN or " +
+                  (settings_.token_origin.starts_with("/") ? settings_.token_origin : "the token file");
+  if (code == "GatedRepo" || (response.status == 403 && code.empty()))
+    fail_input(what + ": access is granted by request (HTTP " + std::to_string(response.status) +
+               "): accept the terms at " + page + " with " + where_to_put);
+  if (code == "RevisionNotFound") fail_input(what + ": there is no such branch, tag or commit; see " + page);
+  if (code == "EntryNotFound") fail_input(what + ": there is no such file; see " + page);
+  if (response.status == 401)
+    fail_input(what + ": refused (HTTP 401): there is no such model, or it is private" +
+               (token ? ", or the token in " + settings_.token_origin + " is not valid; see " + page
+                      : "; check the name, or log in with " + where_to_put));
+  if (response.status == 404) fail_input(what + ": there is no such model; see " + page);
+  fail(Code::network, what + ": unexpected answer (HTTP " + std::to_string(response.status) + ")");
+}
+
+}  // namespace d2c::hub

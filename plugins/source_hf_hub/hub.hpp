@@ -1,0 +1,46 @@
+// The hub's API, as far as a download needs it: what a revision is, and what is known of its files.
+#pragma once
+
+#include "plugins/source_hf_hub/settings.hpp"
+#include "plugins/source_hf_hub/transfers.hpp"
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace d2c::hub {
+
+struct Revision {
+  std::string commit;
+  std::vector<std::string> files;  ///< of the repository's top folder, sorted
+};
+
+struct RemoteFile {
+  std::string name;
+  std::string blob;  ///< digest of its bytes, and its name in the cache
+  std::uint64_t size = 0;
+};
+
+class Hub {
+ public:
+  Hub(const Settings& settings, Transfers& transfers, std::string id);
+
+  /// What "main", a tag or a commit is now.
+  [[nodiscard]] Revision revision(const std::string& name);
+  /// Size and digest of files of a commit.
+  [[nodiscard]] std::vector<RemoteFile> describe(const std::string& commit, const std::vector<std::string>& files);
+  [[nodiscard]] std::string url_of(const std::string& commit, const std::string& file) const;
+
+  /// Throws what a final answer that is no success means: Error(input) where the model is not to be had like this,
+  /// Error(network) where the answer is none the hub gives.
+  [[noreturn]] void refuse(const Response& response, const std::string& what) const;
+
+ private:
+  [[nodiscard]] std::string place() const;
+
+  const Settings& settings_;
+  Transfers& transfers_;
+  std::string id_;
+};
+
+}  // namespace d2c::hub
