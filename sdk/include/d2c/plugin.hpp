@@ -289,9 +289,6 @@ class Runner {
   [[nodiscard]] virtual const Value& describe() const = 0;
 };
 
-}  // namespace d2c
-
-#include <d2c/plugin_abi.hpp>  // IWYU pragma: export
 struct FetchRequest {
   std::string id;
   std::string revision;  ///< empty: what the id says, or the default one
@@ -314,3 +311,6 @@ class Fetcher {
   [[nodiscard]] virtual Fetched fetch(const FetchRequest& request) = 0;
 };
 
+}  // namespace d2c
+
+#include <d2c/plugin_abi.hpp>  // IWYU pragma: export
