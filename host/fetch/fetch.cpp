@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <string>
 #include <system_error>
 #include <utility>
 
@@ -114,11 +115,6 @@ Recipe fetch_inputs(Recipe recipe, PluginRegistry& plugins, Progress& progress) 
     written.set("revision", fetched->revision);
   }
   return recipe;
-}
-
-std::string fetch_model(const std::string& model, PluginRegistry& plugins, Progress& progress) {
-  const auto plugin = fetcher_for(model, plugins);
-  return plugin ? fetch(plugin, model, "", D2C_FETCH_MODEL, plugins, progress).folder : model;
 }
 
 }  // namespace d2c::host

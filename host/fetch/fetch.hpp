@@ -5,15 +5,10 @@
 #include "host/progress/progress.hpp"
 #include "host/recipe/recipe.hpp"
 
-#include <string>
-
 namespace d2c::host {
 
 /// The recipe with a folder for each model and adapter that is no local path (Recipe::folders), and with their
 /// revisions pinned to what they are now. Paths that exist stay what they are, and so does what no fetcher knows.
 [[nodiscard]] Recipe fetch_inputs(Recipe recipe, PluginRegistry& plugins, Progress& progress);
-
-/// The folder of one model: `model` itself where it is a local path or nothing a fetcher knows.
-[[nodiscard]] std::string fetch_model(const std::string& model, PluginRegistry& plugins, Progress& progress);
 
 }  // namespace d2c::host

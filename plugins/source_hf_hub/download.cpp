@@ -59,10 +59,8 @@ std::string wrong_bytes(const Response& response, const std::optional<Range>& as
   return "";
 }
 
-std::string missing_text(const Response& response, std::uint64_t missing) {
-  return (response.error.empty() ? "the answer ended" : response.error) + " with " + std::to_string(missing) +
-         " bytes missing";
-}
+/// Why an answer has fewer bytes than were asked for.
+std::string shortage(const Response& response) { return response.error.empty() ? "a short answer" : response.error; }
 
 /// A place the hub sends to is good for a while only.
 bool location_expired(int status) { return status == 401 || status == 403 || status == 404 || status == 410; }
@@ -168,8 +166,7 @@ Verdict FileDownload::take(Piece& piece, Response& response) {
   }
   if (elsewhere(response)) location_ = response.url;
   piece.bytes += response.body;
-  if (piece.bytes.size() < piece.range.count)
-    return {missing_text(response, piece.range.count - piece.bytes.size()), response.body.size() >= kProgress};
+  if (piece.bytes.size() < piece.range.count) return {shortage(response), response.body.size() >= kProgress};
   arrived(piece);
   return {};
 }

@@ -72,7 +72,8 @@ std::vector<std::string> missing(const Repository& repository, const std::string
 /// What is in the cache, without asking anybody.
 Fetched from_cache(const Repository& repository, const Wanted& wanted, d2c_fetch_purpose purpose) {
   const auto commit = repository.commit_of(wanted.revision);
-  if (!commit || !fs::is_directory(repository.snapshot(*commit)))
+  std::error_code ignored;
+  if (!commit || !fs::is_directory(repository.snapshot(*commit), ignored))
     fail_input(wanted.id + ": revision '" + wanted.revision + "' is not in the cache (" + repository.folder().string() +
                "), and HF_HUB_OFFLINE forbids to download it; unset HF_HUB_OFFLINE");
   const std::string what = wanted.id + " in the cache (HF_HUB_OFFLINE is set)";
