@@ -105,14 +105,13 @@ Supply supply(std::deque<FileDownload>& downloads, Transfers& transfers, const H
 }  // namespace
 
 FileDownload::FileDownload(const Place& place, RemoteFile file, Advance advance)
-    : place_(place), file_(std::move(file)), advance_(std::move(advance)), what_(file_.name) {}
+    : place_(place), file_(std::move(file)), advance_(std::move(advance)), what_(place.hub.title_of(file_.name)) {}
 
 Supply FileDownload::prepare(const Host& host) {
   if (done_ || ready_) return Supply::never;
   if (!lock_) {
     lock_ = place_.repository.try_lock(file_.blob);
-    if (!lock_ && !std::exchange(told_waiting_, true))
-      host.info(file_.name + ": another program is downloading it, waiting");
+    if (!lock_ && !std::exchange(told_waiting_, true)) host.info(file_.name + ": is being downloaded already, waiting");
     if (!lock_) return Supply::later;
   }
   if (!blob_) {

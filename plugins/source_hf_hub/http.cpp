@@ -61,13 +61,6 @@ bool is_redirection(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
 }
 
-/// A token must not be read on the way: it goes out encrypted, or stays on this machine.
-bool may_carry_token(const std::string& url) {
-  const std::string origin = origin_of(url);
-  return origin.starts_with("https://") || origin.starts_with("http://localhost:") ||
-         origin.starts_with("http://127.0.0.1:") || origin.starts_with("http://[::1]:");
-}
-
 std::string certificates() {
   for (const char* name : {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"})
     if (std::string file = environment(name); !file.empty()) return file;
@@ -133,6 +126,12 @@ std::string origin_of(const std::string& url) {
          ":" + part_of(parsed.get(), CURLUPART_PORT, CURLU_DEFAULT_PORT);
 }
 
+bool is_private(const std::string& url) {
+  const std::string origin = origin_of(url);
+  return origin.starts_with("https://") || origin.starts_with("http://localhost:") ||
+         origin.starts_with("http://127.0.0.1:") || origin.starts_with("http://[::1]:");
+}
+
 struct Http::Impl {
   HttpOptions options;
   std::string origin;
@@ -158,6 +157,7 @@ struct Http::Impl {
     curl_easy_reset(easy);
     transfer.response.url = url;
     transfer.response.body.clear();
+    std::erase_if(transfer.response.headers, [](const auto& header) { return !is_from_the_hub(header.first); });
     set_headers(transfer);
     curl_easy_setopt(easy, CURLOPT_URL, url.c_str());
     curl_easy_setopt(easy, CURLOPT_PRIVATE, &transfer);
@@ -171,6 +171,7 @@ struct Http::Impl {
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.timeout_seconds));
     curl_easy_setopt(easy, CURLOPT_NOBODY, transfer.request.head ? 1L : 0L);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, transfer.error.data());
+    curl_easy_setopt(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
     curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, &transfer);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
@@ -187,7 +188,7 @@ struct Http::Impl {
     // Compressed bytes would be neither those the digest is of nor those a range counts.
     curl_slist* list = curl_slist_append(nullptr, "Accept-Encoding: identity");
     const std::string& url = transfer.response.url;
-    if (!options.token.empty() && origin_of(url) == origin && may_carry_token(url))
+    if (!options.token.empty() && origin_of(url) == origin)
       list = curl_slist_append(list, ("Authorization: Bearer " + options.token).c_str());
     transfer.headers.reset(list);
     curl_easy_setopt(transfer.easy.get(), CURLOPT_HTTPHEADER, list);

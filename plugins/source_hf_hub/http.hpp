@@ -36,6 +36,9 @@ struct Response {
 /// "https://huggingface.co:443"; empty where the text is no URL.
 [[nodiscard]] std::string origin_of(const std::string& url);
 
+/// Nobody on the way can read what is sent there: it goes encrypted, or stays on this machine.
+[[nodiscard]] bool is_private(const std::string& url);
+
 struct HttpOptions {
   std::string endpoint;  ///< https here means https everywhere
   std::string token;     ///< sent to the endpoint alone, whoever redirects where

@@ -93,7 +93,7 @@ std::string Hub::url_of(const std::string& commit, const std::string& file) cons
 }
 
 Revision Hub::revision(const std::string& name) {
-  const std::string what = "revision '" + name + "' of " + place();
+  const std::string what = title_of("revision '" + name + "'");
   Revision revision;
   const auto request = [&] {
     return Request{
@@ -117,7 +117,7 @@ Revision Hub::revision(const std::string& name) {
 std::vector<RemoteFile> Hub::describe(const std::string& commit, const std::vector<std::string>& files) {
   std::vector<RemoteFile> found(files.size());
   for (std::size_t i = 0; i < files.size(); ++i) {
-    const std::string what = files[i] + " of " + place();
+    const std::string what = title_of(files[i]);
     const auto request = [this, &commit, &file = files[i]] { return Request{url_of(commit, file), true, {}, 0}; };
     const auto answer = [this, &commit, &file = files[i], &out = found[i], what](Response& response) -> Verdict {
       if (std::string trouble = passing_trouble(response); !trouble.empty()) return {std::move(trouble)};
@@ -136,20 +136,18 @@ void Hub::refuse(const Response& response, const std::string& what) const {
   const std::string code = response.header("x-error-code");
   const std::string page = settings_.endpoint + "/" + id_;
   const bool token = !settings_.token.empty();
-  const std::string where_to_put =
-      token ? "the account whose token is in " + settings_.token_origin
-            : "your account, then put an access token of it (made at " + settings_.endpoint +
-                  "/settings/tokens) into HF_TOKEN or " +
-                  (settings_.token_origin.starts_with("/") ? settings_.token_origin : "the token file");
+  const std::string login = token ? "the account whose token is in " + settings_.token_origin
+                                  : "your account, then put an access token of it (made at " + settings_.endpoint +
+                                        "/settings/tokens) into HF_TOKEN or " + settings_.token_origin;
   if (code == "GatedRepo" || (response.status == 403 && code.empty()))
     fail_input(what + ": access is granted by request (HTTP " + std::to_string(response.status) +
-               "): accept the terms at " + page + " with " + where_to_put);
+               "): accept the terms at " + page + " with " + login);
   if (code == "RevisionNotFound") fail_input(what + ": there is no such branch, tag or commit; see " + page);
   if (code == "EntryNotFound") fail_input(what + ": there is no such file; see " + page);
   if (response.status == 401)
     fail_input(what + ": refused (HTTP 401): there is no such model, or it is private" +
                (token ? ", or the token in " + settings_.token_origin + " is not valid; see " + page
-                      : "; check the name, or log in with " + where_to_put));
+                      : "; check the name, or log in with " + login));
   if (response.status == 404) fail_input(what + ": there is no such model; see " + page);
   fail(Code::network, what + ": unexpected answer (HTTP " + std::to_string(response.status) + ")");
 }

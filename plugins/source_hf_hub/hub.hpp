@@ -29,6 +29,8 @@ class Hub {
   [[nodiscard]] Revision revision(const std::string& name);
   /// Size and digest of files of a commit.
   [[nodiscard]] std::vector<RemoteFile> describe(const std::string& commit, const std::vector<std::string>& files);
+  /// For messages: "config.json of ORG/NAME on huggingface.co".
+  [[nodiscard]] std::string title_of(const std::string& file) const { return file + " of " + place(); }
   [[nodiscard]] std::string url_of(const std::string& commit, const std::string& file) const;
 
   /// Throws what a final answer that is no success means: Error(input) where the model is not to be had like this,

@@ -2,6 +2,7 @@
 
 #include "libs/hub_cache/repository.hpp"
 #include "plugins/source_hf_hub/download.hpp"
+#include "plugins/source_hf_hub/http.hpp"
 #include "plugins/source_hf_hub/hub.hpp"
 #include "plugins/source_hf_hub/selection.hpp"
 #include "plugins/source_hf_hub/settings.hpp"
@@ -123,7 +124,11 @@ HubFetcher::HubFetcher(const Host& host, const Config&) : host_(host) {}
 
 Fetched HubFetcher::fetch(const FetchRequest& request) {
   const Wanted wanted = wanted_by(request);
-  const Settings settings = read_settings();
+  Settings settings = read_settings();
+  if (!settings.token.empty() && !is_private(settings.endpoint)) {
+    host_.warn("the token in " + settings.token_origin + " is not sent: HF_ENDPOINT is not https");
+    settings.token.clear();
+  }
   const Repository repository(settings.cache, wanted.id);
   if (settings.offline) return from_cache(repository, wanted, request.purpose);
   try {
