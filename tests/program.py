@@ -31,12 +31,13 @@ def environment(home):
 class Program:
     """Runs dolphin2coreml in a folder of its own."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, **variables):
         self.folder = folder
+        self.variables = variables  # of its environment, beside the usual ones
 
     def start(self, *arguments, **options):
         return subprocess.Popen(
-            [PROGRAM, *map(str, arguments)], cwd=self.folder, env=environment(self.folder), text=True,
+            [PROGRAM, *map(str, arguments)], cwd=self.folder, env=environment(self.folder) | self.variables, text=True,
             **{"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options})
 
     def run(self, *arguments, stdin=None, **options):

@@ -31,10 +31,10 @@ std::string from_here(const std::string& path) {
 class Shorthands {
  public:
   void add_to(CLI::App& app, Arguments& arguments) {
-    text(app, "--model", "model.source", "Model directory, .gguf file or synthetic:NAME")
+    text(app, "--model", "model.source", "Model directory, .gguf file, hub id (ORG/NAME) or synthetic:NAME")
         ->each([&arguments](const std::string&) { arguments.names_model = true; });
-    text(app, "--revision", "model.revision", "Revision of a hub model");
-    adapter(app, "--adapter,--lora-checkpoint", "chat", "LoRA adapter for init and decode, DIR[:WEIGHT]; repeatable");
+    text(app, "--revision", "model.revision", "Branch, tag or commit of a hub model");
+    adapter(app, "--adapter,--lora-checkpoint", "chat", "LoRA adapter for init and decode, a folder or hub id; repeatable");
     adapter(app, "--encoder-adapter,--llm2vec-checkpoint", "encoder",
             "LoRA adapter for encode, DIR[:WEIGHT]; repeatable");
     value(app, "--context,--seq-len", "graph.context", "Tokens the KV cache holds");
@@ -61,7 +61,8 @@ class Shorthands {
   }
 
   void add_merge_to(CLI::App& app) {
-    text(app, "--model", "model.source", "Model directory or .gguf file")->required();
+    text(app, "--model", "model.source", "Model directory, .gguf file or hub id (ORG/NAME)")->required();
+    text(app, "--revision", "model.revision", "Branch, tag or commit of a hub model");
     adapter(app, "--adapter", "chat", "LoRA adapter, DIR[:WEIGHT]; repeatable, merged in this order");
     text(app, "--combination", "adapters.combination",
          "sequential, linear, cat, svd, ties, dare_linear, dare_ties or magnitude_prune");
@@ -168,6 +169,7 @@ class Parser {
     add_embed();
     add_bench();
     add_tokenize();
+    add_cache();
     add_plugins();
     add_recipe();
   }
@@ -394,6 +396,19 @@ class Parser {
     app.add_flag("--parse-special", o.parse_special, "Special tokens in the text are those tokens, not plain text");
     CLI::Option* decode = tokens(app, "--decode", o.tokens, "Print the text of these token ids instead");
     app.add_flag("--skip-special", o.skip_special, "Leave special tokens out of that text")->needs(decode);
+  }
+
+  void add_cache() {
+    CLI::App& cache = *group("cache", "Look after downloaded models (the cache that Hugging Face's tools share)");
+    const auto add = [&](const char* name, Command which, const char* help) -> CLI::App& {
+      CLI::App& app = *command(cache, name, which, help);
+      subject(app, "MODEL", "Only this one, by its hub id", false);
+      return app;
+    };
+    add("list", Command::cache_list, "What is there, by commit");
+    add("verify", Command::cache_verify, "Read everything and compare it with its digest");
+    add("prune", Command::cache_prune, "Remove interrupted downloads and what no branch or tag leads to")
+        .add_flag("--dry-run", out_.cache.dry_run, "Only say what would be removed");
   }
 
   void add_plugins() {

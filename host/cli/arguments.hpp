@@ -2,6 +2,7 @@
 #pragma once
 
 #include "host/cli/bench.hpp"
+#include "host/cli/cache.hpp"
 #include "host/cli/chat.hpp"
 #include "host/cli/diff.hpp"
 #include "host/cli/embed.hpp"
@@ -31,6 +32,9 @@ enum class Command {
   embed,
   bench,
   tokenize,
+  cache_list,
+  cache_verify,
+  cache_prune,
   plugins_list,
   plugins_info,
   recipe_check,
@@ -60,6 +64,7 @@ struct Arguments {
   ChatCommandOptions chat;
   EmbedOptions embed;
   BenchOptions bench;
+  CacheOptions cache;
   TokenizeOptions tokenize;
 };
 

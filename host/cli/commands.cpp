@@ -1,9 +1,11 @@
 #include "host/cli/commands.hpp"
 
+#include "host/cli/cache.hpp"
 #include "host/cli/diff.hpp"
 #include "host/cli/merge.hpp"
 #include "host/cli/output.hpp"
 #include "host/convert/conversion.hpp"
+#include "host/fetch/fetch.hpp"
 #include "host/loader/plugin_registry.hpp"
 #include "host/progress/progress.hpp"
 #include "host/recipe/recipe.hpp"
@@ -38,16 +40,18 @@ void check_plugin_options(const Recipe& recipe, PluginRegistry& plugins) {
 }
 
 std::string plan(const Arguments& a) {
-  const Recipe recipe = recipe_of(a);
-  PluginRegistry plugins(a.plugin_dirs, recipe.plugins);
+  const Recipe written = recipe_of(a);
+  PluginRegistry plugins(a.plugin_dirs, written.plugins);
+  const Recipe recipe = fetch_inputs(written, plugins, *make_progress(a.quiet || !a.progress));
   const Value report = Conversion(recipe, plugins).plan(a.run);
   return result(a.json, report, plan_text(report));
 }
 
 std::string convert(const Arguments& a) {
-  const Recipe recipe = recipe_of(a);
-  PluginRegistry plugins(a.plugin_dirs, recipe.plugins);
+  const Recipe written = recipe_of(a);
+  PluginRegistry plugins(a.plugin_dirs, written.plugins);
   const auto progress = make_progress(a.quiet || !a.progress);
+  const Recipe recipe = fetch_inputs(written, plugins, *progress);
   const Value report = Conversion(recipe, plugins).run(a.run, *progress);
   return result(a.json, report, conversion_text(report));
 }
@@ -194,6 +198,9 @@ std::string run(const Arguments& a) {
     case Command::embed: return embed(a);
     case Command::bench: return bench(a);
     case Command::tokenize: return tokenize(a);
+    case Command::cache_list: return cache_list(a);
+    case Command::cache_verify: return cache_verify(a);
+    case Command::cache_prune: return cache_prune(a);
     case Command::plugins_list: return plugins_list(a);
     case Command::plugins_info: return plugins_info(a);
     case Command::recipe_check: return recipe_check(a);

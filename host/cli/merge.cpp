@@ -2,6 +2,7 @@
 
 #include "host/cli/arguments.hpp"
 #include "host/cli/output.hpp"
+#include "host/fetch/fetch.hpp"
 #include "host/log/log.hpp"
 #include "host/merge/merge.hpp"
 #include "host/progress/progress.hpp"
@@ -38,9 +39,10 @@ std::string merge_text(const Value& report) {
 }  // namespace
 
 std::string merge(const Arguments& a) {
-  const Recipe recipe = load_recipe(find_recipe("base"), a.overrides);
-  PluginRegistry plugins(a.plugin_dirs, recipe.plugins);
+  const Recipe written = load_recipe(find_recipe("base"), a.overrides);
+  PluginRegistry plugins(a.plugin_dirs, written.plugins);
   const auto progress = make_progress(a.quiet || !a.progress);
+  const Recipe recipe = fetch_inputs(written, plugins, *progress);
   const Value report = Merge(recipe, plugins, a.merge).run(a.run, *progress);
   return result(a.json, report, merge_text(report));
 }

@@ -1,26 +1,15 @@
 #include "host/convert/model_inputs.hpp"
 
 #include <algorithm>
-#include <filesystem>
 
 namespace d2c::host {
 namespace {
 
-/// "ORG/NAME" and no such path: somebody means a hub repository.
-bool looks_like_hub_id(const std::string& source) {
-  std::error_code ignored;
-  return !source.empty() && source.front() != '/' && source.front() != '.' &&
-         std::count(source.begin(), source.end(), '/') == 1 && source.find(':') == std::string::npos &&
-         !std::filesystem::exists(source, ignored);
-}
-
 std::unique_ptr<Source> open_source(const Recipe& recipe, PluginRegistry& plugins, const std::string& where,
                                     const std::string& path, const std::string& plugin_name, const Value& options) {
   if (path.empty())
-    fail_usage("no model: set " + where + ".source in the recipe, or pass --model with a directory or a .gguf file");
-  if (plugin_name.empty() && looks_like_hub_id(path))
-    fail_input("'" + path + "' (" + recipe.origin_of(where + ".source").text +
-               ") is no local path; download that repository and pass its folder with --model");
+    fail_usage("no model: set " + where +
+               ".source in the recipe, or pass --model with a directory, a .gguf file or a hub id");
   const auto plugin = plugin_name.empty() ? plugins.probe(D2C_WEIGHT_SOURCE, path) : plugins.find(plugin_name);
   Value checked = check_options(recipe, where, options, plugin->options(D2C_WEIGHT_SOURCE));
   checked.set("path", path);
@@ -49,10 +38,11 @@ std::unique_ptr<AdapterStack> open_stack(const Recipe& recipe, PluginRegistry& p
                                          const Source& base) {
   std::string plugin_name = recipe.combine.plugin;
   Value adapters = Value::list();
-  for (const AdapterSection& adapter : recipe.adapters) {
+  for (std::size_t i = 0; i < recipe.adapters.size(); ++i) {
+    const AdapterSection& adapter = recipe.adapters[i];
     if (adapter.stack != name) continue;
     Value entry = Value::table();
-    entry.set("path", adapter.path);
+    entry.set("path", recipe.folder_of("adapter[" + std::to_string(i) + "].path", adapter.path));
     entry.set("weight", adapter.weight);
     adapters.push_back(std::move(entry));
     if (!adapter.plugin.empty()) plugin_name = adapter.plugin;
@@ -96,11 +86,13 @@ EncoderWeights choose_encoder_weights(const Recipe& recipe, const ModelInputs& i
 ModelInputs open_inputs(const Recipe& recipe, PluginRegistry& plugins) {
   ModelInputs inputs;
   inputs.tied = tied_policy(recipe);
-  inputs.model = open_source(recipe, plugins, "model", recipe.model.source, recipe.model.plugin, recipe.model.options);
+  inputs.model = open_source(recipe, plugins, "model", recipe.folder_of("model.source", recipe.model.source),
+                             recipe.model.plugin, recipe.model.options);
   const bool encodes = std::any_of(recipe.functions.begin(), recipe.functions.end(),
                                    [](const FunctionSection& f) { return f.stack == "encoder"; });
   if (const std::string other = recipe.encoder.text_or("model", ""); encodes && !other.empty())
-    inputs.encoder_model = open_source(recipe, plugins, "encoder", other, "", Value::table());
+    inputs.encoder_model =
+        open_source(recipe, plugins, "encoder", recipe.folder_of("encoder.model", other), "", Value::table());
   inputs.chat = open_stack(recipe, plugins, "chat", *inputs.model);
   if (encodes) inputs.encoder = open_stack(recipe, plugins, "encoder", inputs.encoder_base());
   inputs.encoder_weights = choose_encoder_weights(recipe, inputs);

@@ -185,6 +185,11 @@ std::string without_indices(const std::string& key) {
 
 }  // namespace
 
+const std::string& Recipe::folder_of(const std::string& key, const std::string& path) const {
+  const auto it = folders.find(key);
+  return it == folders.end() ? path : it->second;
+}
+
 Origin Recipe::origin_of(const std::string& key) const {
   std::string prefix = key;
   while (!prefix.empty()) {

@@ -97,6 +97,13 @@ struct Recipe {
   /// Dotted key ("quantize.rule[1].bits") to where it was set.
   std::map<std::string, Origin> origins;
 
+  /// Where what is named by an id was brought to, by key ("model.source", "encoder.model", "adapter[0].path"): see
+  /// host/fetch.
+  std::map<std::string, std::string> folders;
+
+  /// That folder, or else the path that the key holds.
+  [[nodiscard]] const std::string& folder_of(const std::string& key, const std::string& path) const;
+
   /// The origin of a key or of the nearest enclosing table, for error messages.
   [[nodiscard]] Origin origin_of(const std::string& key) const;
 };

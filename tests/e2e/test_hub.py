@@ -371,7 +371,7 @@ def test_a_long_retry_after_is_said_instead_of_waited_for(d2c, hub):
 
 PERMANENT = {
     "connection_refused": (refuse_connection, ""),
-    "drop": (drop(10), "missing"),
+    "drop": (drop(10), ""),
     "other_range": (other_range, "range"),
     "whole_file_for_a_range": (ignore_range, "range"),
     "corrupt": (corrupt, "digest"),
