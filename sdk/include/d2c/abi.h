@@ -492,7 +492,7 @@ typedef struct d2c_package_writer {
   d2c_code (*begin)(void* self, const char* directory);
   /* [any-thread] Writes bytes of a plane at `offset` inside it. */
   d2c_code (*write)(void* self, size_t weight, size_t plane, uint64_t offset, const void* data, size_t size);
-  /* Makes what was written durable. */
+  /* [any-thread] Makes durable what was written before the call. */
   d2c_code (*sync)(void* self);
   /* Completes the package in `directory` and makes every file durable. The host renames it into place. */
   d2c_code (*finish)(void* self, const d2c_package_info* info);

@@ -117,6 +117,8 @@ struct AdapterTarget {
   std::string tensor;
   int rank = 0;
   int flags = 0;  ///< D2C_TARGET_*
+  std::int64_t rows = 0;
+  std::size_t job_bytes = 0;
 };
 
 struct BaseModel {
@@ -241,6 +243,7 @@ class PackageWriter {
   virtual void begin(const std::string& directory) = 0;
   /// Thread-safe.
   virtual void write(std::size_t weight, std::size_t plane, std::uint64_t offset, std::span<const std::byte> data) = 0;
+  /// Thread-safe; makes durable what was written before.
   virtual void sync() = 0;
   virtual void finish(const d2c_package_info& info) = 0;
 };
@@ -251,6 +254,10 @@ class PackageReader {
   virtual ~PackageReader() = default;
   /// See d2c_package_reader::describe; valid as long as the reader.
   [[nodiscard]] virtual const Value& describe() const = 0;
+  /// See d2c_package_reader::rows. Thread-safe; `out` has the size of the rows.
+  virtual void rows(std::size_t /*index*/, std::int64_t /*first*/, std::int64_t /*count*/, float* /*out*/) const {
+    fail(Code::plugin, "this reader describes packages but does not read their weights");
+  }
 };
 
 struct Feature {
