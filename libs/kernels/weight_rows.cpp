@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstring>
+#include <type_traits>
 
 // Neither differs here from the next lower instruction set.
 #define HWY_DISABLED_TARGETS (HWY_AVX3_DL | HWY_SSSE3)
@@ -63,14 +64,26 @@ float value(const View& w, std::int64_t g, std::int64_t i) {
   return w.m.rounds_to_half ? round_to_half(v) : v;
 }
 
+/// Calls each(row, group) for `count` rows, `group` being the one of the row's first columns.
+template <class Each>
+HWY_INLINE void for_each_row(const View& w, std::int64_t first, std::int64_t count, Each&& each) {
+  const std::int64_t end = first + count;
+  for (std::int64_t row = first, group = first / w.group_rows; row < end; ++group)
+    for (const std::int64_t stop = std::min(end, (group + 1) * w.group_rows); row < stop; ++row)
+      each(row, group * w.m.column_groups);
+}
+
 /// Calls run(group, begin, end) for the columns [begin, end) of a row, those of each group at once.
 template <class Run>
-HWY_INLINE void for_each_run(const View& w, std::int64_t row, std::int64_t begin, std::int64_t end, Run&& run) {
-  std::int64_t group = row / w.group_rows * w.m.column_groups + begin / w.group_columns;
-  for (std::int64_t at = begin; at < end; ++group) {
-    const std::int64_t stop = std::min(end, (at / w.group_columns + 1) * w.group_columns);
-    run(group, at, stop);
-    at = stop;
+HWY_INLINE void for_each_run(const View& w, std::int64_t group, std::int64_t begin, std::int64_t end, Run&& run) {
+  std::int64_t stop = begin;
+  if (w.m.column_groups > 1) {
+    group += begin / w.group_columns;
+    stop -= begin % w.group_columns;
+  }
+  for (std::int64_t at = begin; at < end; at = stop, ++group) {
+    stop += w.group_columns;
+    run(group, at, std::min(stop, end));
   }
 }
 
@@ -91,30 +104,25 @@ HWY_INLINE hn::Vec<D> load_blocks(D d, const std::uint8_t* from) {
 
 /// A vector of elements of kBits, each in a byte of its own. Reads bytes_read<kBits>() bytes.
 ///
-/// Four elements are brought into each 32-bit lane, starting at its lowest bit, and then moved apart.
+/// Two elements are brought into each 16-bit lane, moved to its upper end, and then apart.
 template <int kBits>
 HWY_INLINE Block unpack(const std::uint8_t* from) {
   const Bytes d;
   if constexpr (kBits == 8) return hn::LoadU(d, from);
-  constexpr auto kStart = [](int lane, int byte) {
-    return static_cast<std::uint8_t>(std::min(lane * kBits / 2 + byte, 15));
+  const hn::Repartition<std::uint16_t, Bytes> d16;
+  static constexpr auto kByte = [](int i) { return static_cast<std::uint8_t>(i / 2 * 2 * kBits / 8 + i % 2); };
+  static constexpr auto kUp = [](int lane) {
+    return static_cast<std::uint16_t>(1 << (16 - 2 * kBits - lane * 2 * kBits % 8));
   };
-  alignas(16) static constexpr std::uint8_t kLanes[16] = {
-      kStart(0, 0), kStart(0, 1), kStart(0, 2), kStart(0, 3), kStart(1, 0), kStart(1, 1), kStart(1, 2), kStart(1, 3),
-      kStart(2, 0), kStart(2, 1), kStart(2, 2), kStart(2, 3), kStart(3, 0), kStart(3, 1), kStart(3, 2), kStart(3, 3)};
-  const hn::Repartition<std::uint32_t, Bytes> d32;
-  auto four = hn::BitCast(d32, hn::TableLookupBytes(load_blocks<2 * kBits>(d, from), hn::LoadDup128(d, kLanes)));
-  if constexpr (kBits % 2 != 0) {
-    alignas(16) static constexpr std::uint32_t kOdd[4] = {0, 4, 0, 4};
-    four = hn::Shr(four, hn::LoadDup128(d32, kOdd));
-  }
-  constexpr int kApart = 8 - kBits;
-  constexpr std::uint32_t kMask = (1u << kBits) - 1;
-  const auto ab =
-      hn::Or(hn::And(four, hn::Set(d32, kMask)), hn::And(hn::ShiftLeft<kApart>(four), hn::Set(d32, kMask << 8)));
-  const auto cd = hn::Or(hn::And(hn::ShiftLeft<2 * kApart>(four), hn::Set(d32, kMask << 16)),
-                         hn::And(hn::ShiftLeft<3 * kApart>(four), hn::Set(d32, kMask << 24)));
-  return hn::BitCast(d, hn::Or(ab, cd));
+  alignas(16) static constexpr std::uint8_t kBytes[16] = {
+      kByte(0), kByte(1), kByte(2),  kByte(3),  kByte(4),  kByte(5),  kByte(6),  kByte(7),
+      kByte(8), kByte(9), kByte(10), kByte(11), kByte(12), kByte(13), kByte(14), kByte(15)};
+  alignas(16) static constexpr std::uint16_t kUps[8] = {kUp(0), kUp(1), kUp(2), kUp(3), kUp(4), kUp(5), kUp(6), kUp(7)};
+  constexpr std::uint16_t kMask = (1u << kBits) - 1;
+  const auto pair = hn::TableLookupBytes(load_blocks<2 * kBits>(d, from), hn::LoadDup128(d, kBytes));
+  const auto upper = hn::Mul(hn::BitCast(d16, pair), hn::LoadDup128(d16, kUps));
+  return hn::BitCast(d, hn::Or(hn::And(hn::ShiftRight<16 - 2 * kBits>(upper), hn::Set(d16, kMask)),
+                               hn::And(hn::ShiftRight<8 - kBits>(upper), hn::Set(d16, kMask << 8))));
 }
 
 /// 4 bits are the usual case and need less.
@@ -341,11 +349,11 @@ HWY_INLINE std::int64_t take_steps(const View& w, std::int64_t row, std::int64_t
 
 /// Four sums, so that no multiply-add waits for the one before.
 template <class Step>
-float multiply_row(const View& w, std::int64_t row, const float* x) {
+float multiply_row(const View& w, std::int64_t row, std::int64_t row_group, const float* x) {
   const Floats df;
   auto sum0 = hn::Zero(df), sum1 = hn::Zero(df), sum2 = hn::Zero(df), sum3 = hn::Zero(df);
   float rest = 0;
-  for_each_run(w, row, 0, w.m.columns, [&](std::int64_t group, std::int64_t at, std::int64_t end) HWY_ATTR {
+  for_each_run(w, row_group, 0, w.m.columns, [&](std::int64_t group, std::int64_t at, std::int64_t end) HWY_ATTR {
     at = take_steps<Step>(w, row, group, at, end, [&](int k, std::int64_t column, auto v) HWY_ATTR {
       auto& sum = k == 0 ? sum0 : k == 1 ? sum1 : k == 2 ? sum2 : sum3;
       sum = hn::MulAdd(v, hn::LoadU(df, x + column), sum);
@@ -356,9 +364,10 @@ float multiply_row(const View& w, std::int64_t row, const float* x) {
 }
 
 template <class Step>
-void expand_row(const View& w, std::int64_t row, std::int64_t begin, std::int64_t end, float* out) {
+void expand_row(const View& w, std::int64_t row, std::int64_t row_group, std::int64_t begin, std::int64_t end,
+                float* out) {
   const Floats df;
-  for_each_run(w, row, begin, end, [&](std::int64_t group, std::int64_t at, std::int64_t stop) HWY_ATTR {
+  for_each_run(w, row_group, begin, end, [&](std::int64_t group, std::int64_t at, std::int64_t stop) HWY_ATTR {
     at = take_steps<Step>(w, row, group, at, stop,
                           [&](int, std::int64_t column, auto v) HWY_ATTR { hn::StoreU(v, df, out + column - begin); });
     for (; at < stop; ++at) out[at - begin] = value(w, group, row * w.m.columns + at);
@@ -406,37 +415,30 @@ HWY_INLINE void block_indices(const std::uint8_t* from, Use&& use) {
 }
 
 /// Whole blocks of a run; adds to `sum` and returns where it stopped.
-template <int kBits, bool kPairs>
-std::int64_t multiply_blocks(const View& w, std::int64_t row, std::int64_t group, std::int64_t at, std::int64_t end,
-                             const float* x_scales, const std::int8_t* x, float& sum) {
-  const Floats df;
+template <int kBits>
+HWY_INLINE std::int64_t multiply_blocks(const View& w, std::int64_t row, std::int64_t group, std::int64_t at,
+                                        std::int64_t end, const float* x_scales, const std::int8_t* x, float& sum) {
+  constexpr bool kPairs = kBits == 4;
   constexpr std::int64_t kReads = kPairs ? kBlock / 2 : (kBlock - kVector) * kBits / 8 + bytes_read<kBits>();
+  const Floats df;
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(w.m.data.data());
   const auto* table = reinterpret_cast<const std::uint8_t*>(w.tables8 + group * w.entries);
   const std::uint8_t *from = bytes + (row * w.m.columns + at) * kBits / 8, *last = bytes + w.m.data.size();
+  const std::int64_t room = last - from - kReads;
+  const std::int64_t blocks = room < 0 ? 0 : std::min((end - at) / kBlock, room / (kBlock * kBits / 8) + 1);
+  const float* scale = x_scales + at / kBlock;
+  x += at;
   auto total = hn::Zero(df);
-  for (; at + kBlock <= end && last - from >= kReads; at += kBlock, from += kBlock * kBits / 8) {
+  for (std::int64_t b = 0; b < blocks; ++b, from += kBlock * kBits / 8, x += kBlock) {
     auto products = hn::Zero(Ints());
-    block_indices<kBits, kPairs>(from, [&](std::int64_t first, auto indices) HWY_ATTR {
+    block_indices<kBits, kPairs>(from, [&](std::int64_t first, Block indices) HWY_ATTR {
       products = add_byte_products(hn::BitCast(Signed(), look_up<kBits>(table, indices)),
-                                   hn::LoadU(Signed(), x + at + first), products);
+                                   hn::LoadU(Signed(), x + first), products);
     });
-    total = hn::MulAdd(hn::ConvertTo(df, products), hn::Set(df, x_scales[at / kBlock]), total);
+    total = hn::MulAdd(hn::ConvertTo(df, products), hn::Set(df, scale[b]), total);
   }
   sum += hn::GetLane(hn::SumOfLanes(df, total));
-  return at;
-}
-
-std::int64_t multiply_blocks(const View& w, std::int64_t row, std::int64_t group, std::int64_t at, std::int64_t end,
-                             const float* x_scales, const std::int8_t* x, float& sum) {
-  switch (w.m.bits) {
-    case 1: return multiply_blocks<1, false>(w, row, group, at, end, x_scales, x, sum);
-    case 2: return multiply_blocks<2, false>(w, row, group, at, end, x_scales, x, sum);
-    case 3: return multiply_blocks<3, false>(w, row, group, at, end, x_scales, x, sum);
-    case 4: return multiply_blocks<4, true>(w, row, group, at, end, x_scales, x, sum);
-    case 6: return multiply_blocks<6, false>(w, row, group, at, end, x_scales, x, sum);
-    default: return multiply_blocks<8, false>(w, row, group, at, end, x_scales, x, sum);
-  }
+  return at + blocks * kBlock;
 }
 
 #else  // no shuffles: everything is done one by one
@@ -445,6 +447,7 @@ template <class Body>
 bool with_step(const View&, bool, Body&&) {
   return false;
 }
+template <int kBits>
 std::int64_t multiply_blocks(const View&, std::int64_t, std::int64_t, std::int64_t at, std::int64_t, const float*,
                              const std::int8_t*, float&) {
   return at;
@@ -458,13 +461,14 @@ std::int64_t place_of(const View& w, std::int64_t c) {
   return c / kBlock * kBlock + c % kBlock / 2 + c % 2 * (kBlock / 2);
 }
 
-float multiply_row_fast(const View& w, std::int64_t row, const std::byte* prepared) {
+template <int kBits>
+float multiply_row_fast(const View& w, std::int64_t row, std::int64_t row_group, const std::byte* prepared) {
   const auto* x_scales = reinterpret_cast<const float*>(prepared);
   const auto* x = reinterpret_cast<const std::int8_t*>(prepared + w.scale_bytes());
   float sum = 0;
-  for_each_run(w, row, 0, w.m.columns, [&](std::int64_t group, std::int64_t at, std::int64_t end) HWY_ATTR {
+  for_each_run(w, row_group, 0, w.m.columns, [&](std::int64_t group, std::int64_t at, std::int64_t end) HWY_ATTR {
     float part = 0;
-    at = multiply_blocks(w, row, group, at, end, x_scales, x, part);
+    at = multiply_blocks<kBits>(w, row, group, at, end, x_scales, x, part);
     for (; at < end; ++at)
       part += x_scales[at / kBlock] * static_cast<float>(x[place_of(w, at)]) *
               static_cast<float>(w.tables8[group * w.entries + element(w, row * w.m.columns + at)]);
@@ -473,37 +477,55 @@ float multiply_row_fast(const View& w, std::int64_t row, const std::byte* prepar
   return sum;
 }
 
-float multiply_row_one_by_one(const View& w, std::int64_t row, const float* x) {
+/// Calls body(bits of a palette as a constant).
+template <class Body>
+HWY_INLINE void with_bits(const View& w, Body&& body) {
+  switch (w.m.bits) {
+    case 1: return body(std::integral_constant<int, 1>());
+    case 2: return body(std::integral_constant<int, 2>());
+    case 3: return body(std::integral_constant<int, 3>());
+    case 4: return body(std::integral_constant<int, 4>());
+    case 6: return body(std::integral_constant<int, 6>());
+    default: return body(std::integral_constant<int, 8>());
+  }
+}
+
+float multiply_row_one_by_one(const View& w, std::int64_t row, std::int64_t row_group, const float* x) {
   float sum = 0;
-  for_each_run(w, row, 0, w.m.columns, [&](std::int64_t group, std::int64_t at, std::int64_t end) HWY_ATTR {
+  for_each_run(w, row_group, 0, w.m.columns, [&](std::int64_t group, std::int64_t at, std::int64_t end) HWY_ATTR {
     for (; at < end; ++at) sum += value(w, group, row * w.m.columns + at) * x[place_of(w, at)];
   });
   return sum;
 }
 
 void multiply(const View& w, std::int64_t first, std::int64_t count, const void* x, float* y) {
-  if (w.tables8 != nullptr) {
-    for (std::int64_t r = 0; r < count; ++r) y[r] = multiply_row_fast(w, first + r, static_cast<const std::byte*>(x));
-    return;
-  }
   const auto* floats = static_cast<const float*>(x);
+  const auto each = [&](auto product) HWY_ATTR {
+    for_each_row(w, first, count, [&](std::int64_t r, std::int64_t g) HWY_ATTR { y[r - first] = product(r, g); });
+  };
+  if (w.tables8 != nullptr)
+    return with_bits(w, [&]<int kBits>(std::integral_constant<int, kBits>) HWY_ATTR {
+      each([&](std::int64_t r, std::int64_t g)
+               HWY_ATTR { return multiply_row_fast<kBits>(w, r, g, static_cast<const std::byte*>(x)); });
+    });
   const bool done = with_step(w, w.pairs, [&]<class Step>(Step) HWY_ATTR {
-    for (std::int64_t r = 0; r < count; ++r) y[r] = multiply_row<Step>(w, first + r, floats);
+    each([&](std::int64_t r, std::int64_t g) HWY_ATTR { return multiply_row<Step>(w, r, g, floats); });
   });
-  if (!done)
-    for (std::int64_t r = 0; r < count; ++r) y[r] = multiply_row_one_by_one(w, first + r, floats);
+  if (!done) each([&](std::int64_t r, std::int64_t g) HWY_ATTR { return multiply_row_one_by_one(w, r, g, floats); });
 }
 
 void expand(const View& w, std::int64_t first, std::int64_t count, std::int64_t begin, std::int64_t end, float* out) {
-  const std::int64_t width = end - begin;
   const bool done = with_step(w, false, [&]<class Step>(Step) HWY_ATTR {
-    for (std::int64_t r = 0; r < count; ++r) expand_row<Step>(w, first + r, begin, end, out + r * width);
+    for_each_row(w, first, count, [&](std::int64_t r, std::int64_t g) HWY_ATTR {
+      expand_row<Step>(w, r, g, begin, end, out + (r - first) * (end - begin));
+    });
   });
   if (done) return;
-  for (std::int64_t r = first; r < first + count; ++r)
-    for_each_run(w, r, begin, end, [&](std::int64_t group, std::int64_t at, std::int64_t stop) HWY_ATTR {
+  for_each_row(w, first, count, [&](std::int64_t r, std::int64_t g) HWY_ATTR {
+    for_each_run(w, g, begin, end, [&](std::int64_t group, std::int64_t at, std::int64_t stop) HWY_ATTR {
       for (; at < stop; ++at) *out++ = value(w, group, r * w.m.columns + at);
     });
+  });
 }
 
 // ---------------------------------------------------------------- x for few rows

@@ -1,7 +1,7 @@
 // softmax(q * k^T * scale + mask) * v in one step, keys and values read from where they lie.
+#include "libs/kernels/row_kernels.hpp"
 #include "libs/kernels/thread_pool.hpp"
 #include "libs/mil_cpu/ops.hpp"
-#include "libs/mil_cpu/softmax.hpp"
 #include "libs/mil_cpu/stored.hpp"
 
 #include <Eigen/Core>
@@ -20,31 +20,39 @@ using ConstMap = Eigen::Map<const Matrix>;
 /// left out where a query sees any other.
 constexpr float kHidden = -9e3F;
 
+/// So many queries of a head, or of heads that share keys, make a product of matrices worth while.
+constexpr std::int64_t kManyQueries = 16;
+
 /// Keys or values: numbers in the arena, or halves in a state.
 struct Cached {
   std::shared_ptr<const Place> place;
   std::optional<StateRegion> region;
   DType dtype = DType::f32;
 
-  /// Rows [first, first + count) of `columns` numbers of one head, widened into `scratch` if need be.
-  const float* rows(const Frame& f, std::int64_t first, std::int64_t count, std::int64_t columns,
-                    float* scratch) const {
-    if (!region) return place->reals(f) + first * columns;
-    read_region(f, *region, dtype, first * columns, count * columns, scratch);
-    return scratch;
+  /// `count` rows of one head from row `first` on, widened into `scratch` where asked for and where they are sums.
+  [[nodiscard]] kernels::HeadRows rows(const Frame& f, std::int64_t first, std::int64_t count, std::int64_t width,
+                                       bool widened, float* scratch) const {
+    if (!region) return {place->reals(f) + first * width, false, count, width};
+    if (!widened && !region->rest) {
+      const std::byte* state = f.states[region->state].data;
+      return {state + bytes_of(dtype, region->offset + first * width), dtype == DType::f16, count, width};
+    }
+    read_region(f, *region, dtype, first * width, count * width, scratch);
+    return {scratch, false, count, width};
   }
 };
 
 struct Attention {
   std::int64_t queries = 0, keys = 0, width = 0, value_width = 0;
   std::int64_t heads = 1;
+  std::int64_t shared = 1;                 ///< heads in a row that one task does, because their keys are the same
   std::optional<BroadcastIndex> cache_of;  ///< of a head of the queries: which of keys and values
   std::shared_ptr<const Place> q, mask, scratch, out;
   std::int64_t mask_rows = 0;
   float scale = 1;
   Cached k, v;
 
-  [[nodiscard]] std::int64_t scratch_numbers() const { return keys * (width + value_width) + queries * keys; }
+  [[nodiscard]] std::int64_t scratch_numbers() const { return keys * (width + value_width + shared * queries); }
 
   /// First and one past the last key that any query sees; all of them where a query sees none.
   [[nodiscard]] std::pair<std::int64_t, std::int64_t> visible(const Frame& f) const {
@@ -64,28 +72,44 @@ struct Attention {
 
   void run(Frame& f) const {
     const auto [first, last] = visible(f);
-    f.pool->run(heads, [&, first = first, last = last](std::int64_t b, unsigned w) {
-      head(f, b, first, last - first, reinterpret_cast<float*>(f.arena + scratch->offset) + w * scratch_numbers());
+    f.pool->run(heads / shared, [&, first = first, last = last](std::int64_t task, unsigned w) {
+      attend(f, task * shared, first, last - first,
+             reinterpret_cast<float*>(f.arena + scratch->offset) + w * scratch_numbers());
     });
   }
 
-  void head(Frame& f, std::int64_t b, std::int64_t first, std::int64_t count, float* memory) const {
-    const std::int64_t at = (*cache_of)(b)*keys + first;
+  /// Heads [head, head + shared) to `count` keys from `first` on.
+  void attend(Frame& f, std::int64_t head, std::int64_t first, std::int64_t count, float* memory) const {
+    const std::int64_t at = (*cache_of)(head)*keys + first, rows = shared * queries;
+    const bool many = rows >= kManyQueries;
+    const kernels::HeadRows key = k.rows(f, at, count, width, many, memory),
+                            value = v.rows(f, at, count, value_width, many, memory + keys * width);
+    const float* x = q->reals(f) + head * queries * width;
     float* scores = memory + keys * (width + value_width);
-    Map weights(scores, queries, count);
-    weights.noalias() = ConstMap(q->reals(f) + b * queries * width, queries, width) *
-                        ConstMap(k.rows(f, at, count, width, memory), count, width).transpose();
-    for (std::int64_t i = 0; i < queries; ++i) soften(f, i, first, count, scores + i * count);
-    Map(out->reals_out(f) + b * queries * value_width, queries, value_width).noalias() =
-        weights * ConstMap(v.rows(f, at, count, value_width, memory + keys * width), count, value_width);
+    float* y = out->reals_out(f) + head * queries * value_width;
+    if (many)
+      Map(scores, rows, count).noalias() =
+          ConstMap(x, rows, width) * ConstMap(static_cast<const float*>(key.data), count, width).transpose();
+    else kernels::score_keys(x, rows, key, scores);
+    for (std::int64_t i = 0; i < rows; ++i)
+      kernels::softmax(scores + i * count, scale, bias(f, i % queries, first), count, scores + i * count);
+    if (many)
+      Map(y, rows, value_width).noalias() =
+          ConstMap(scores, rows, count) * ConstMap(static_cast<const float*>(value.data), count, value_width);
+    else kernels::mix_values(scores, rows, value, y);
   }
 
-  void soften(const Frame& f, std::int64_t query, std::int64_t first, std::int64_t count, float* scores) const {
-    const float* bias = mask == nullptr ? nullptr : mask->reals(f) + (mask_rows == 1 ? 0 : query * keys) + first;
-    for (std::int64_t i = 0; i < count; ++i) scores[i] = scores[i] * scale + (bias == nullptr ? 0 : bias[i]);
-    softmax(scores, scores, count, 1);
+  [[nodiscard]] const float* bias(const Frame& f, std::int64_t query, std::int64_t first) const {
+    return mask == nullptr ? nullptr : mask->reals(f) + (mask_rows == 1 ? 0 : query * keys) + first;
   }
 };
+
+/// Heads in a row that have the same keys: those along the last axes that the keys do not have.
+std::int64_t sharing_heads(const Shape& queries, const Shape& keys) {
+  std::int64_t count = 1;
+  for (std::size_t a = queries.size(); a-- > 0 && (keys[a] == 1 || queries[a] == 1);) count *= queries[a];
+  return count;
+}
 
 Cached cached(Op& op, ValueId id) {
   const Tensor& t = op.compiler().tensor(id);
@@ -100,7 +124,9 @@ void add(Op& op, Attention a, ValueId q, ValueId k, ValueId v) {
   a.queries = qs[rank - 2], a.width = qs[rank - 1], a.keys = ks[rank - 2], a.value_width = vs[rank - 1];
   const Shape batch(qs.begin(), qs.end() - 2);
   a.heads = count_of(batch);
-  a.cache_of.emplace(Shape(ks.begin(), ks.end() - 2), batch);
+  const Shape cached_batch(ks.begin(), ks.end() - 2);
+  a.cache_of.emplace(cached_batch, batch);
+  if (a.queries < kManyQueries) a.shared = sharing_heads(batch, cached_batch);
   a.q = op.compiler().numbers(q);
   a.k = cached(op, k);
   a.v = cached(op, v);

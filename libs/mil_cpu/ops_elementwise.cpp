@@ -1,4 +1,5 @@
 // Ops that treat every element by itself, with broadcasting.
+#include "libs/kernels/row_kernels.hpp"
 #include "libs/kernels/thread_pool.hpp"
 #include "libs/mil_cpu/ops.hpp"
 #include "libs/mil_cpu/stored.hpp"
@@ -213,9 +214,6 @@ void add_logical(Op& op) {
 
 // ---------------------------------------------------------------- one operand
 
-struct Silu {
-  static float apply(float x) { return x / (1 + std::exp(-x)); }
-};
 struct Sigmoid {
   static float apply(float x) { return 1 / (1 + std::exp(-x)); }
 };
@@ -244,8 +242,9 @@ struct Square {
   static float apply(float x) { return x * x; }
 };
 
-template <class F>
-void map_reals(Op& op, ValueId id, F f) {
+/// `part(from, count, to)` maps numbers that lie side by side.
+template <class Part>
+void map_parts(Op& op, ValueId id, Part part) {
   op.need_real("x");
   const std::int64_t count = op.type("x").count();
   const auto x = op.numbers("x");
@@ -253,11 +252,17 @@ void map_reals(Op& op, ValueId id, F f) {
   op.compiler().add([=](Frame& frame) {
     const float* from = x->reals(frame);
     float* to = out->reals_out(frame);
-    in_parts(frame, count, 1, [&](std::int64_t first, std::int64_t last) {
-      for (std::int64_t i = first; i < last; ++i) to[i] = f(from[i]);
-    });
+    in_parts(frame, count, 1,
+             [&](std::int64_t first, std::int64_t last) { part(from + first, last - first, to + first); });
   });
   op.compiler().round_result(id);
+}
+
+template <class F>
+void map_reals(Op& op, ValueId id, F f) {
+  map_parts(op, id, [f](const float* from, std::int64_t count, float* to) {
+    for (std::int64_t i = 0; i < count; ++i) to[i] = f(from[i]);
+  });
 }
 
 template <class F>
@@ -270,6 +275,12 @@ template <class F>
 void add_unary(Op& op) {
   op.only({"x"});
   map_reals(op, [](float x) { return F::apply(x); });
+}
+
+void add_silu(Op& op) {
+  op.only({"x"});
+  op.need_results(1);
+  map_parts(op, op.result(op.type("x")), kernels::silu);
 }
 
 void add_rsqrt(Op& op) {
@@ -427,7 +438,7 @@ constexpr NamedOp kOps[] = {
     {"logical_and", add_logical<std::logical_and<>>},
     {"logical_or", add_logical<std::logical_or<>>},
     {"logical_not", add_logical_not},
-    {"silu", add_unary<Silu>},
+    {"silu", add_silu},
     {"sigmoid", add_unary<Sigmoid>},
     {"tanh", add_unary<Tanh>},
     {"relu", add_unary<Relu>},

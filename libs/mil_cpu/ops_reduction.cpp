@@ -1,6 +1,6 @@
 // Ops that fold axes: reductions, softmax, norms.
+#include "libs/kernels/row_kernels.hpp"
 #include "libs/mil_cpu/ops.hpp"
-#include "libs/mil_cpu/softmax.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -42,8 +42,9 @@ void for_each_offset(const Shape& extents, const Shape& strides, std::int64_t ba
 }
 
 /// `start` and `step` fold, in double for sums so that the order of additions does not show; `finish` sees the count.
+/// `whole` (null: none) folds numbers that lie side by side, from `start`.
 template <class Number, class Step, class Finish>
-void add_fold(Op& op, Number start, Step step, Finish finish) {
+void add_fold(Op& op, Number start, Step step, Finish finish, double (*whole)(const float*, std::int64_t) = nullptr) {
   op.only({"x", "axes", "keep_dims"});
   op.need_results(1);
   op.need_real("x");
@@ -57,8 +58,11 @@ void add_fold(Op& op, Number start, Step step, Finish finish) {
     float* to = out->reals_out(f);
     for_each_offset(folding.kept, folding.kept_strides, 0, [&](std::int64_t base) {
       Number sum = start;
-      for_each_offset(folding.folded, folding.folded_strides, base,
-                      [&](std::int64_t at) { sum = step(sum, static_cast<Number>(from[at])); });
+      if (whole != nullptr && folding.folded_strides == Shape{1})
+        sum = static_cast<Number>(whole(from + base, folding.folded[0]));
+      else
+        for_each_offset(folding.folded, folding.folded_strides, base,
+                        [&](std::int64_t at) { sum = step(sum, static_cast<Number>(from[at])); });
       *to++ = static_cast<float>(finish(sum, count));
     });
   });
@@ -70,12 +74,14 @@ constexpr auto kSquares = [](double a, double b) { return a + b * b; };
 constexpr auto kAsIs = [](auto sum, auto) { return sum; };
 
 void add_mean(Op& op) {
-  add_fold(op, 0.0, kSum, [](double sum, double n) { return sum / n; });
+  add_fold(
+      op, 0.0, kSum, [](double sum, double n) { return sum / n; }, kernels::sum);
 }
-void add_sum(Op& op) { add_fold(op, 0.0, kSum, kAsIs); }
-void add_sum_square(Op& op) { add_fold(op, 0.0, kSquares, kAsIs); }
+void add_sum(Op& op) { add_fold(op, 0.0, kSum, kAsIs, kernels::sum); }
+void add_sum_square(Op& op) { add_fold(op, 0.0, kSquares, kAsIs, kernels::sum_of_squares); }
 void add_norm(Op& op) {
-  add_fold(op, 0.0, kSquares, [](double sum, double) { return std::sqrt(sum); });
+  add_fold(
+      op, 0.0, kSquares, [](double sum, double) { return std::sqrt(sum); }, kernels::sum_of_squares);
 }
 void add_max(Op& op) {
   add_fold(
@@ -84,6 +90,16 @@ void add_max(Op& op) {
 void add_min(Op& op) {
   add_fold(
       op, std::numeric_limits<float>::infinity(), [](float a, float b) { return std::min(a, b); }, kAsIs);
+}
+
+/// Of `n` numbers, `stride` apart.
+void softmax(const float* from, float* to, std::int64_t n, std::int64_t stride) {
+  float top = -std::numeric_limits<float>::infinity();
+  for (std::int64_t k = 0; k < n; ++k) top = std::max(top, from[k * stride]);
+  double sum = 0;
+  for (std::int64_t k = 0; k < n; ++k) sum += to[k * stride] = std::exp(from[k * stride] - top);
+  const auto scale = static_cast<float>(1 / sum);
+  for (std::int64_t k = 0; k < n; ++k) to[k * stride] *= scale;
 }
 
 void add_softmax(Op& op) {
@@ -98,11 +114,13 @@ void add_softmax(Op& op) {
   const ValueId id = op.result(op.type("x"));
   const auto out = op.compiler().make(id);
   op.compiler().add([=](Frame& f) {
-    for (std::int64_t o = 0; o < outer; ++o)
-      for (std::int64_t i = 0; i < inner; ++i) {
-        const std::int64_t at = o * n * inner + i;
-        softmax(x->reals(f) + at, out->reals_out(f) + at, n, inner);
-      }
+    const float* from = x->reals(f);
+    float* to = out->reals_out(f);
+    for (std::int64_t o = 0; o < outer; ++o, from += n * inner, to += n * inner) {
+      if (inner == 1) kernels::softmax(from, 1, nullptr, n, to);
+      else
+        for (std::int64_t i = 0; i < inner; ++i) softmax(from + i, to + i, n, inner);
+    }
   });
   op.compiler().round_result(id);
 }

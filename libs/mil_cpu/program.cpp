@@ -145,9 +145,9 @@ class FunctionLoader {
     add_constant(op.outputs(0), dense(value->second, where), where);
   }
 
+  /// Parameters are inputs since iOS 18 and attributes before.
   void add_constexpr(const spec::Operation& op, const std::string& where) {
-    if (op.outputs_size() != 1 || op.inputs_size() == 0)
-      fail_input(where + ": this form of it is not supported; convert for iOS 18 or later");
+    if (op.outputs_size() != 1) fail_input(where + ": has " + std::to_string(op.outputs_size()) + " results");
     ConstexprArguments arguments;
     for (const auto& [parameter, argument] : op.inputs()) {
       if (argument.bindings_size() != 1) fail_input(where + ": '" + parameter + "' takes one value");
@@ -155,6 +155,8 @@ class FunctionLoader {
       if (function_.values[id].stored == nullptr) fail_input(where + ": '" + parameter + "' is not a constant");
       arguments[parameter] = function_.values[id].stored;
     }
+    for (const auto& [parameter, value] : op.attributes())
+      if (parameter != "name") arguments.emplace(parameter, dense(value, where + ": '" + parameter + "'"));
     add_constant(op.outputs(0), expand_constexpr(op.type(), arguments, where), where);
   }
 

@@ -173,7 +173,32 @@ Shape groups_of(const TensorType& data, const TensorType& tables, std::size_t ra
   return groups;
 }
 
+/// The form of iOS 16 and 17: one palette for the tensor, its indices a string of bytes, its shape a parameter.
+std::shared_ptr<const Stored> flat_palette(const ConstexprArguments& arguments, const std::string& where) {
+  const Stored &indices = need(arguments, "indices", where), &lut = need(arguments, "lut", where);
+  auto s = std::make_shared<Stored>();
+  s->form = Stored::Form::palette;
+  take_data(*s, indices, where);
+  const std::int64_t entries = lut.type.count();
+  int bits = 1;
+  while (bits < 8 && std::int64_t{1} << bits < entries) ++bits;
+  Shape shape;
+  for (const std::int32_t n : integers(need(arguments, "shape", where), where)) shape.push_back(n);
+  if (!is_float(lut.type.dtype) || lut.type.shape.size() != 1 || entries != std::int64_t{1} << bits ||
+      index_dtype(bits) == DType::none || shape.empty() || shape.size() > D2C_MAX_RANK || !checked_count(shape) ||
+      *checked_count(shape) < 1 || *checked_count(shape) > kMaxElements)
+    fail_input(where + ": palette " + lut.type.text() + " does not serve a tensor of shape " + to_string(shape));
+  s->data_type = {index_dtype(bits), shape};
+  s->type = {lut.type.dtype, shape};
+  if (indices.type.dtype != DType::u8 || indices.type.count() != s->data_type.bytes())
+    fail_input(where + ": indices " + indices.type.text() + " are not those of " + s->data_type.text());
+  s->groups.assign(shape.size(), 1);
+  s->table = reals(lut);
+  return s;
+}
+
 std::shared_ptr<const Stored> palette(const ConstexprArguments& arguments, const std::string& where) {
+  if (arguments.contains("shape")) return flat_palette(arguments, where);
   const Stored &indices = need(arguments, "indices", where), &lut = need(arguments, "lut", where);
   auto s = std::make_shared<Stored>();
   s->form = Stored::Form::palette;

@@ -228,6 +228,29 @@ TEST(HostileWeights, ShapesThatDoNotFitTheDataAreRefused) {
   EXPECT_NE(with(packed(DType::i8, {2, 4}, indices), f16({1, 1, 4, 1}, {1, 2, 3, 4}), good), "accepted");
 }
 
+TEST(HostileWeights, FlatPalettesWhoseShapeLiesAreRefused) {
+  const std::array<int, 2> bytes{};
+  const auto with = [&](const std::vector<int>& shape, const Constant& lut) {
+    return refusal_of([&](FunctionBuilder& f) {
+      f.attribute_constexpr("constexpr_lut_to_dense", "w", {DType::f16, {2, 4}},
+                            {{"indices", packed(DType::u8, {2}, bytes)},
+                             {"lut", lut},
+                             {"shape", packed(DType::i32, {static_cast<std::int64_t>(shape.size())}, shape)}});
+      f.op("relu", "y", kPair, {{"x", "x"}});
+      f.output("y");
+    });
+  };
+  const Constant lut = f16({4}, {1, 2, 3, 4});
+  EXPECT_EQ(with({2, 4}, lut), "accepted");
+  EXPECT_NE(with({2, 5}, lut), "accepted");
+  EXPECT_NE(with({-2, -4}, lut), "accepted");
+  EXPECT_NE(with({0}, lut), "accepted");
+  EXPECT_NE(with({2147483647, 2147483647, 2147483647}, lut), "accepted");
+  EXPECT_NE(with({2, 4}, f16({3}, {1, 2, 3})), "accepted");
+  EXPECT_NE(with({2, 4}, f16({2}, {1, 2})), "accepted");
+  EXPECT_NE(with({2, 4}, f16({2, 2}, {1, 2, 3, 4})), "accepted");
+}
+
 TEST(HostileWeights, UnknownConstexprIsRefusedByName) {
   EXPECT_THAT(refusal_of([](FunctionBuilder& f) {
                 f.constexpr_op("constexpr_lut_to_sparse", "w", kPair, {{"lut", f32({2}, {1, 2})}});

@@ -1,9 +1,9 @@
 #include "libs/kernels/weight_rows.hpp"
 
+#include "tests/unit/kernels/targets.hpp"
+
 #include <d2c/half.hpp>
 
-#include <gtest/gtest.h>
-#include <hwy/targets.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -222,18 +222,7 @@ void for_each_matrix(Body&& body) {
     }
 }
 
-/// Every instruction set of this machine in turn.
-class Products : public testing::TestWithParam<std::int64_t> {
- protected:
-  void SetUp() override {
-    hwy::SetSupportedTargetsForTest(GetParam());
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-  void TearDown() override {
-    hwy::SetSupportedTargetsForTest(0);
-    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-  }
-};
+class Products : public EveryTarget {};
 
 TEST_P(Products, AreThoseOfTheExpandedWeights) {
   for_each_matrix([](const Matrix& w, const std::string& name) {
@@ -349,15 +338,7 @@ TEST(WeightRows, ServesGroupsThatBeginWithAByte) {
   EXPECT_FALSE(serves(6, {4, 30, 1, 15}));
 }
 
-std::vector<std::int64_t> targets() {
-  std::vector<std::int64_t> all;
-  for (std::int64_t left = hwy::SupportedTargets() & HWY_TARGETS; left != 0; left &= left - 1)
-    all.push_back(left & -left);
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(Targets, Products, testing::ValuesIn(targets()),
-                         [](const auto& target) { return std::string(hwy::TargetName(target.param)); });
+INSTANTIATE_TEST_SUITE_P(Targets, Products, testing::ValuesIn(targets()), target_name);
 
 }  // namespace
 }  // namespace d2c::kernels

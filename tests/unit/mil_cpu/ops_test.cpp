@@ -338,6 +338,28 @@ TEST(CompressedConstants, NegativeNibblesAreSigned) {
   expect_near(w, {-16, -2});
 }
 
+TEST(CompressedConstants, OfIos16AndIos17HaveAttributes) {
+  const std::array<int, 1> packed_indices{0b11011000};
+  const std::array<int, 2> shape{2, 2};
+  const auto palette = weight_through_linear(2, 2, [&](FunctionBuilder& f) {
+    return f.attribute_constexpr("constexpr_lut_to_dense", "w", {DType::f16, {2, 2}},
+                                 {{"indices", packed(DType::u8, {1}, packed_indices)},
+                                  {"lut", f16({4}, {1, 2, 3, 4})},
+                                  {"shape", packed(DType::u32, {2}, shape)}});
+  });
+  expect_near(palette, {1, 3, 2, 4});
+  const std::array<int, 4> data{1, -2, 3, 4};
+  const std::array<int, 2> zero{0, 1};
+  const auto affine = weight_through_linear(2, 2, [&](FunctionBuilder& f) {
+    return f.attribute_constexpr("constexpr_affine_dequantize", "w", {DType::f16, {2, 2}},
+                                 {{"quantized_data", packed(DType::i8, {2, 2}, data)},
+                                  {"scale", f16({2}, {2, 0.5F})},
+                                  {"zero_point", packed(DType::i8, {2}, zero)},
+                                  {"axis", 0}});
+  });
+  expect_near(affine, {2, -4, 1, 1.5F});
+}
+
 TEST(CompressedConstants, GatherExpandsTheRowsAskedFor) {
   const std::array<int, 4> indices{0, 1, 2, 3};
   const auto rows = run({{"ids", i32s({1, 2}, {1, 0})}}, {DType::f16, {1, 2, 2}}, [&](FunctionBuilder& f) {

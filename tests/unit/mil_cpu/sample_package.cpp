@@ -161,6 +161,14 @@ std::string FunctionBuilder::constexpr_op(const std::string& type, const std::st
   return name;
 }
 
+std::string FunctionBuilder::attribute_constexpr(const std::string& type, const std::string& name,
+                                                 const TensorType& result, const std::vector<Argument>& arguments) {
+  spec::Operation& added = add(type, {name}, {result});
+  set_value(Constant::text(name), (*added.mutable_attributes())["name"]);
+  for (const Argument& a : arguments) set_value(*a.constant, (*added.mutable_attributes())[a.parameter]);
+  return name;
+}
+
 void FunctionBuilder::output(const std::string& name) {
   block().add_outputs(name);
   *description().add_outputs() = describe(name, types_[name], false);

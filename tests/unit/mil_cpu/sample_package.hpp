@@ -54,6 +54,9 @@ class FunctionBuilder {
   /// A constexpr op: constants become values inside it, in weight.bin where `in_file`.
   std::string constexpr_op(const std::string& type, const std::string& name, const TensorType& result,
                            const std::vector<Argument>& arguments, bool in_file = false);
+  /// The same as iOS 16 and 17 have it: parameters are attributes.
+  std::string attribute_constexpr(const std::string& type, const std::string& name, const TensorType& result,
+                                  const std::vector<Argument>& arguments);
   void output(const std::string& name);
 
  private:
