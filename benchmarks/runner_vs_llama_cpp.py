@@ -1,28 +1,36 @@
 #!/usr/bin/env python3
 """Compares `dolphin2coreml bench` with llama.cpp's llama-bench: same shapes, same threads, in turns.
 
-    benchmarks/runner_vs_llama_cpp.py --program build/release/bin/dolphin2coreml [--threads 2] [--rounds 5] [--out FILE]
+    benchmarks/runner_vs_llama_cpp.py --program build/release/bin/dolphin2coreml [--threads 2] [--rounds 5]
+                                      [--big 8B.mlpackage] [--out FILE] [--docs docs/runner.md]
 
 Models: SmolLM2-135M from a GGUF file (--gguf; `./dev demo` fetches one) and a made-up model of Llama 3.2 1B's shape. Ours
 are 4-bit palettes of 16 rows, llama.cpp's are Q4_0 throughout (--pure). Whatever is missing is made once under the cache:
 llama.cpp (from the source package llama-cpp-python, ten minutes or more), packages and GGUF files. Rounds alternate, so that
-other work on the machine hits both; ratios are of the same round. Needs pip, cmake, ninja and a compiler.
+other work on the machine hits both; ratios are of the same round. --big adds what a larger package does here, without a
+peer (configs/synthetic-8b.toml makes one). Beside the ratios stands how much of the weights a second of decoding reads,
+against what as many threads that only read achieve. --docs writes the tables between the file's markers. Needs pip, cmake,
+ninja and a compiler.
 """
 
 import argparse
 import json
+import multiprocessing
 import os
 import statistics
 import struct
 import subprocess
 import sys
 import tarfile
+import time
 from pathlib import Path
 
 LLAMA_CPP = "llama-cpp-python==0.3.36"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "dolphin2coreml"
 LLAMA_1B = dict(layers=16, hidden=2048, ffn=8192, heads=32, kv_heads=8, head_dim=64, vocab=128256, context=2048)
 TARGETS = {"decode_fast": 1.0, "decode_fp32": 0.6, "prefill_fast": 1.0, "prefill_fp32": 0.5}
+PRECISIONS = ("fp32", "fast")
+MARKERS = ("<!-- written by benchmarks/runner_vs_llama_cpp.py -->", "<!-- end -->")
 
 
 def run(*command, **options):
@@ -128,16 +136,17 @@ def models(options, programs):
     """name -> (package, GGUF file)."""
     folder = CACHE / "runner-bench"
     folder.mkdir(parents=True, exist_ok=True)
-    convert = [options.program, "convert", "--force", "-q", "--context", "512"]
+    convert = [options.program, "convert", "--force", "-q", "--context", "512",
+               "--set", 'graph.functions=["init", "decode"]']
     found = {}
     if options.gguf and Path(options.gguf).exists():
-        package, gguf = folder / "smollm2-135m.mlpackage", folder / "smollm2-135m.Q4_0.gguf"
+        package, gguf = folder / "smollm2-135m-4bit.mlpackage", folder / "smollm2-135m.Q4_0.gguf"
         if not package.exists():
-            run(*convert, "smollm2-135m", "--model", options.gguf, "-o", package)
+            run(*convert, "base", "--model", options.gguf, "-o", package)
         if not gguf.exists():
             run(programs / "llama-quantize", "--allow-requantize", "--pure", options.gguf, gguf, "Q4_0")
         found["smollm2-135m"] = (package, gguf)
-    package, gguf = folder / "llama3.2-1b.mlpackage", folder / "llama3.2-1b.Q4_0.gguf"
+    package, gguf = folder / "llama3.2-1b-4bit.mlpackage", folder / "llama3.2-1b.Q4_0.gguf"
     if not package.exists():
         run(*convert, "base", "--model", "synthetic:llama3.2-1b", "-o", package)
     if not gguf.exists():
@@ -149,7 +158,32 @@ def models(options, programs):
 def ours(options, package, precision):
     report = json.loads(run(options.program, "bench", package, "--precision", precision, "--threads", options.threads,
                             "--prompt-tokens", options.prompt, "--new-tokens", options.new, "--repeats", 1, "--json"))
-    return {"prefill": report["prefill_tokens_per_second"], "decode": 1e3 / report["decode_latency"]["p50_ms"]}
+    decode, memory = 1e3 / report["decode_latency"]["p50_ms"], report["memory"]
+    return {"prefill": report["prefill_tokens_per_second"], "decode": decode, "peak_bytes": memory["peak_bytes"],
+            "weight_bytes": memory["weight_bytes"], "weight_bytes_per_second": decode * memory["weight_bytes"]}
+
+
+def read_repeatedly(barrier, size, seconds, done):
+    """Counts the bytes that memchr passes over in `seconds`; it reads and does nothing else."""
+    data, count = bytes(size), 0
+    barrier.wait()
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        data.find(b"x")
+        count += size
+    done.put(count / (time.monotonic() - end + seconds))
+
+
+def read_bandwidth(threads, size=256 << 20, seconds=2):
+    """Bytes a second that `threads` processes read together from memory, none of it in a cache."""
+    barrier, done = multiprocessing.Barrier(threads), multiprocessing.Queue()
+    readers = [multiprocessing.Process(target=read_repeatedly, args=(barrier, size, seconds, done)) for _ in range(threads)]
+    for reader in readers:
+        reader.start()
+    total = sum(done.get() for _ in readers)
+    for reader in readers:
+        reader.join()
+    return total
 
 
 def theirs(options, programs, gguf):
@@ -160,16 +194,63 @@ def theirs(options, programs, gguf):
     return {"prefill": speed("-p", options.prompt, "-n", 0), "decode": speed("-p", 0, "-n", options.new, "-d", options.prompt)}
 
 
+def spread(values):
+    return {"median": statistics.median(values), "min": min(values), "max": max(values)}
+
+
 def compare(options, programs, package, gguf):
     rounds = []
     for _ in range(options.rounds):
         q4 = theirs(options, programs, gguf)
-        rounds.append({"llama_cpp": q4, **{p: ours(options, package, p) for p in ("fp32", "fast")}})
+        rounds.append({"llama_cpp": q4, **{p: ours(options, package, p) for p in PRECISIONS},
+                       "read_bytes_per_second": read_bandwidth(options.threads)})
     ratios = {f"{what}_{p}": [r[p][what] / r["llama_cpp"][what] for r in rounds]
-              for what in ("decode", "prefill") for p in ("fp32", "fast")}
-    return {"rounds": rounds,
-            "ratios": {k: {"median": statistics.median(v), "min": min(v), "max": max(v), "target": TARGETS[k]}
-                       for k, v in ratios.items()}}
+              for what in ("decode", "prefill") for p in PRECISIONS}
+    traffic = {p: [r[p]["weight_bytes_per_second"] / r["read_bytes_per_second"] for r in rounds] for p in PRECISIONS}
+    return {"rounds": rounds, "ratios": {k: {**spread(v), "target": TARGETS[k]} for k, v in ratios.items()},
+            "weights_read_of_bandwidth": {k: spread(v) for k, v in traffic.items()}}
+
+
+def alone(options, package):
+    rounds = [{**{p: ours(options, package, p) for p in PRECISIONS}, "read_bytes_per_second": read_bandwidth(options.threads)}
+              for _ in range(options.rounds)]
+    return {"package": str(package), "rounds": rounds}
+
+
+def median(result, *path):
+    values = result["rounds"]
+    for key in path:
+        values = [v[key] for v in values]
+    return statistics.median(values)
+
+
+def tables(result, options):
+    """The same figures for people."""
+    lines = [f"{options.threads} threads, {options.rounds} rounds in turns, {options.prompt} tokens of prompt and "
+             f"{options.new} more; medians, for ratios with the least and the most.", "",
+             "| model | tokens/s | llama.cpp Q4_0 | `fp32` | `fast` | `fp32` ratio | `fast` ratio | wanted |",
+             "|---|---|---|---|---|---|---|---|"]
+    for name, r in result["models"].items():
+        for what in ("decode", "prefill"):
+            ratio = {p: r["ratios"][f"{what}_{p}"] for p in PRECISIONS}
+            shown = [f"{ratio[p]['median']:.2f} ({ratio[p]['min']:.2f} to {ratio[p]['max']:.2f})" for p in PRECISIONS]
+            wanted = ", ".join(f"{ratio[p]['target']}" for p in PRECISIONS)
+            lines.append(f"| {name} | {what} | {median(r, 'llama_cpp', what):.1f} | {median(r, 'fp32', what):.1f} | "
+                         f"{median(r, 'fast', what):.1f} | {shown[0]} | {shown[1]} | {wanted} |")
+    lines += ["", "| package | weights | precision | decode tokens/s | weights read, GB/s | of a loop that only reads | peak memory |",
+              "|---|---|---|---|---|---|---|"]
+    for name, r in {**result["models"], **result.get("big", {})}.items():
+        for p in PRECISIONS:
+            rate, limit = median(r, p, "weight_bytes_per_second"), median(r, "read_bytes_per_second")
+            lines.append(f"| {name} | {median(r, p, 'weight_bytes') / 1e6:.0f} MB | `{p}` | {median(r, p, 'decode'):.1f} | "
+                         f"{rate / 1e9:.1f} | {rate / limit:.0%} | {median(r, p, 'peak_bytes') / 1e6:.0f} MB |")
+    return "\n".join(lines) + "\n"
+
+
+def write_between_markers(path, text):
+    page = path.read_text()
+    begin, end = page.index(MARKERS[0]) + len(MARKERS[0]), page.index(MARKERS[1])
+    path.write_text(f"{page[:begin]}\n{text}{page[end:]}")
 
 
 def main():
@@ -181,19 +262,21 @@ def main():
     parser.add_argument("--new", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", help="one of the models")
+    parser.add_argument("--big", type=Path, help="a package to run without a peer")
     parser.add_argument("--out", type=Path, help="write everything measured as JSON")
+    parser.add_argument("--docs", type=Path, help="write the tables into this page")
     options = parser.parse_args()
 
     programs = llama_cpp()
-    result = {}
-    for name, (package, gguf) in models(options, programs).items():
-        if options.only in (None, name):
-            result[name] = compare(options, programs, package, gguf)
-            print(f"{name}, {options.threads} threads, {options.rounds} rounds: tokens/s relative to llama.cpp Q4_0")
-            for key, r in result[name]["ratios"].items():
-                print(f"  {key:13} {r['median']:.2f}  ({r['min']:.2f} to {r['max']:.2f}; target {r['target']})")
+    found = {name: paths for name, paths in models(options, programs).items() if options.only in (None, name)}
+    result = {"threads": options.threads, "models": {n: compare(options, programs, *paths) for n, paths in found.items()}}
+    if options.big:
+        result["big"] = {options.big.stem: alone(options, options.big)}
+    print(tables(result, options), end="")
     if options.out:
         options.out.write_text(json.dumps(result, indent=2) + "\n")
+    if options.docs:
+        write_between_markers(options.docs, tables(result, options))
 
 
 if __name__ == "__main__":
