@@ -178,6 +178,7 @@ struct Http::Impl {
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, &transfer);
     if (!ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file.c_str());
     if (const auto& range = transfer.request.range) {
+      transfer.response.body.reserve(range->count);
       const std::string text = std::to_string(range->first) + "-" + std::to_string(range->first + range->count - 1);
       curl_easy_setopt(easy, CURLOPT_RANGE, text.c_str());
     }

@@ -50,6 +50,7 @@ class Fault:
     where: str
     method: str
     host: str
+    skip: int
     left: int
     used: int = 0
 
@@ -205,7 +206,8 @@ class HubServer:
         self.lock = threading.Lock()
         self.models = {}  # id -> {commit: {file: bytes}}
         self.refs = {}  # id -> {revision: commit}
-        self.names = {}  # sha256 -> (id, file), of large files
+        self.digests = {}  # (id, commit, file) -> digest
+        self.names = {}  # digest -> (bytes, file), of large files
         self.gated = set()
         self.tokens = {"hf_good"}
         self.requests = []
@@ -224,23 +226,23 @@ class HubServer:
 
     def add(self, model, files, revision="main"):
         """A commit with these files, which the revision then is."""
-        content = "".join(f"{name} {digest_of(name, data)}\n" for name, data in sorted(files.items()))
+        digests = {name: digest_of(name, data) for name, data in files.items()}
+        content = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
         commit = hashlib.sha1(f"{model}\n{content}".encode()).hexdigest()
         with self.lock:
             self.models.setdefault(model, {})[commit] = dict(files)
             self.refs.setdefault(model, {})[revision] = commit
-            for name, data in files.items():
-                if is_large(name):
-                    self.names[digest_of(name, data)] = (data, name)
+            self.digests |= {(model, commit, name): digest for name, digest in digests.items()}
+            self.names |= {digest: (files[name], name) for name, digest in digests.items() if is_large(name)}
         return commit
 
     def add_folder(self, model, folder, revision="main"):
         return self.add(model, {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file()}, revision)
 
-    def misbehave(self, act, where="", *, times=1, method="GET", host=""):
-        """The next `times` requests whose path contains `where` fail like that."""
+    def misbehave(self, act, where="", *, times=1, skip=0, method="GET", host=""):
+        """Of the requests whose path contains `where`, the next `times` after `skip` others fail like that."""
         with self.lock:
-            self.faults.append(Fault(act, where, method, host, times))
+            self.faults.append(Fault(act, where, method, host, skip, times))
             return self.faults[-1]
 
     def record(self, request):
@@ -254,6 +256,9 @@ class HubServer:
                 if fault.left > 0 and fault.method == method and fault.where in path + "/" + name and fault.host in host:
                     if host == "hub" and fault.host == "" and method == "GET" and is_large(path):
                         continue  # the redirection: what fails is what it leads to
+                    if fault.skip > 0:
+                        fault.skip -= 1
+                        continue
                     fault.left -= 1
                     fault.used += 1
                     return [fault]
@@ -301,7 +306,7 @@ class HubServer:
         data = self.models[model].get(commit, {}).get(name)
         if data is None:
             return Answer(404, {"X-Error-Code": "EntryNotFound"}, b"{}")
-        digest = digest_of(name, data)
+        digest = self.digests[model, commit, name]
         headers = {"X-Repo-Commit": commit}
         if is_large(name):
             place = f"http://localhost:{self.store_server.server_port}/{digest}?X-Signature=secret"
