@@ -77,9 +77,10 @@ class Binder {
   }
 
   std::vector<TensorChanges> bind() {
-    if (entries_.empty()) fail_input(adapter_.directory() + ": " + kWeightsFile + " holds no tensors");
+    if (entries_.empty()) fail_input(in_weights() + "holds no tensors");
     choose_spelling();
     sort_tensors();
+    find_vocabulary();
     check_targets();
     check_saved_modules();
     check_biases();
@@ -87,7 +88,7 @@ class Binder {
     check_modules();
     check_whole_tensors();
     check_weight_tying();
-    refuse(misshapen_, "tensors do not fit the base model or the config's rank: ",
+    refuse(in_weights(), misshapen_, "tensors do not fit the base model or the config's rank: ",
            "; use the base model the adapter was trained on");
     check_finite();
     return collect();
@@ -101,12 +102,15 @@ class Binder {
 
   struct Scaling {
     std::int64_t rank;
-    double factor;  ///< what B*A is multiplied with, the adapter's weight included
+    double factor;  ///< what B*A is multiplied with, beside the adapter's weight
   };
 
-  void refuse(const std::vector<std::string>& names, const std::string& problem, const std::string& advice) const {
-    if (names.empty()) return;
-    fail_input(adapter_.directory() + ": " + problem + enumerate(names) + advice);
+  [[nodiscard]] std::string in_config() const { return adapter_.directory() + "/" + kConfigFile + ": "; }
+  [[nodiscard]] std::string in_weights() const { return adapter_.directory() + "/" + kWeightsFile + ": "; }
+
+  static void refuse(const std::string& where, const std::vector<std::string>& names, const std::string& problem,
+                     const std::string& advice) {
+    if (!names.empty()) fail_input(where + problem + enumerate(names) + advice);
   }
 
   [[nodiscard]] std::string what_the_base_offers() const {
@@ -148,16 +152,44 @@ class Binder {
                           : modules_[owner].emplace(e.key.part, e.tensor).second))
         repeated.push_back(e.tensor.name());
     }
-    refuse(unmatched, "tensors match nothing in the base model: ", what_the_base_offers());
-    refuse(repeated, "tensors stand twice under different spellings: ", "; keep one of each");
+    refuse(in_weights(), unmatched, "tensors match nothing in the base model: ", what_the_base_offers());
+    refuse(in_weights(), repeated, "tensors stand twice under different spellings: ", "; keep one of each");
+  }
+
+  // ---- vocabulary
+
+  /// Tokens added before training give the embedding or the head more rows than the base has; the other one, where it is
+  /// not in the file, grows along.
+  void find_vocabulary() {
+    const auto look_at = [&](const std::string& module, const StoredTensor* stored) {
+      const Shape* base = base_.find(module + std::string(kWeight));
+      if (stored == nullptr || base == nullptr || !of_vocabulary(module) || stored->shape().size() != 2) return;
+      const Shape& shape = stored->shape();
+      if (shape[1] == (*base)[1] && shape[0] > (*base)[0]) vocabulary_ = std::max(vocabulary_, shape[0]);
+    };
+    for (const auto& [tensor, stored] : whole_) look_at(module_of(tensor), &stored);
+    for (const auto& [module, tensors] : modules_) look_at(module, find(tensors, Part::base_weight));
+  }
+
+  [[nodiscard]] static bool of_vocabulary(std::string_view module) {
+    return is_embedding(module) || is_output_head(module);
+  }
+
+  /// The base's, or what it has grown to.
+  [[nodiscard]] Shape shape_of(const std::string& tensor) const {
+    Shape shape = *base_.find(tensor);
+    if (vocabulary_ != 0 && tensor.ends_with(kWeight) && of_vocabulary(module_of(tensor))) shape[0] = vocabulary_;
+    return shape;
   }
 
   // ---- config against file
 
   [[nodiscard]] Scaling scaling_of(std::string_view module) const {
-    const Scaling scaling{config_.rank_of(module), adapter_.weight() * config_.scaling_of(module)};
-    if (std::abs(scaling.factor) <= std::numeric_limits<float>::max()) return scaling;
-    fail_input(adapter_.directory() + ": the scaling of " + std::string(module) +
+    const Scaling scaling{config_.rank_of(module), config_.scaling_of(module)};
+    const double largest =
+        std::max({std::abs(scaling.factor), std::abs(adapter_.weight()), std::abs(adapter_.weight() * scaling.factor)});
+    if (largest <= std::numeric_limits<float>::max()) return scaling;
+    fail_input(in_config() + "the scaling of " + std::string(module) +
                " is beyond the range of fp32; check lora_alpha");
   }
 
@@ -181,13 +213,14 @@ class Binder {
     std::vector<std::string> unused;
     for (const std::string& name : config_.targets.list.names())
       if (used.count(name) == 0) unused.push_back(name);
-    refuse(unused, "target_modules names modules that the base model does not have: ", what_the_base_offers());
-    refuse(missing, "the config targets modules for which the file has no tensors: ",
+    refuse(in_config(), unused,
+           "target_modules names modules that the base model does not have: ", what_the_base_offers());
+    refuse(in_weights(), missing, "the config targets modules for which the file has no tensors: ",
            "; the file and adapter_config.json do not belong together");
-    refuse(untargeted, "the file has tensors for modules that the config does not target: ",
+    refuse(in_weights(), untargeted, "the file has tensors for modules that the config does not target: ",
            "; the file and adapter_config.json do not belong together");
     if (targeted_.empty() && !config_.targets.empty())
-      fail_input(adapter_.directory() + ": target_modules selects no module" + what_the_base_offers());
+      fail_input(in_config() + "target_modules selects no module" + what_the_base_offers());
   }
 
   /// A saved module is any whose path ends in a listed name, without a dot boundary, and everything below it.
@@ -214,12 +247,11 @@ class Binder {
     }
     for (const std::string& tensor : base_.tensors())
       if (is_saved(tensor) && whole_.count(tensor) == 0) missing.push_back(tensor);
-    refuse(unused, "modules_to_save names modules that the base model does not have: ", what_the_base_offers());
-    refuse(missing, "modules_to_save lists modules whose tensors are not in the file: ",
+    refuse(in_config(), unused,
+           "modules_to_save names modules that the base model does not have: ", what_the_base_offers());
+    refuse(in_weights(), missing, "modules_to_save lists modules whose tensors are not in the file: ",
            "; the file and adapter_config.json do not belong together");
   }
-
-  [[nodiscard]] static std::string module_of(const std::string& tensor) { return tensor.substr(0, tensor.rfind('.')); }
 
   /// Does the config promise a trained value for this bias?
   [[nodiscard]] bool trains_bias(const std::string& tensor) const {
@@ -240,19 +272,22 @@ class Binder {
       const StoredTensor* bias = find(tensors, Part::base_bias);
       if (bias != nullptr && !trains_bias(module + std::string(kBias))) unexpected.push_back(bias->name());
     }
-    refuse(missing, "the config's \"bias\" promises trained biases that are not in the file: ",
+    refuse(in_weights(), missing, "the config's \"bias\" promises trained biases that are not in the file: ",
            "; the file and adapter_config.json do not belong together");
-    refuse(unexpected, "the file holds biases that the config's \"bias\" does not mention: ",
+    refuse(in_weights(), unexpected, "the file holds biases that the config's \"bias\" does not mention: ",
            "; the file and adapter_config.json do not belong together");
   }
 
   void check_whole_tensors() {
     std::vector<std::string> unexpected;
     for (const auto& [tensor, stored] : whole_) {
-      if (!is_saved(tensor) && !trains_bias(tensor)) unexpected.push_back(stored.name());
-      else expect(stored, *base_.find(tensor));
+      // save_embedding_layers writes both of these along, named in the config or not.
+      const bool embedding = tensor.ends_with(kWeight) && of_vocabulary(module_of(tensor));
+      if (!is_saved(tensor) && !trains_bias(tensor) && !embedding) unexpected.push_back(stored.name());
+      else expect(stored, shape_of(tensor));
     }
-    refuse(unexpected, "the file replaces tensors that the config's modules_to_save and bias do not mention: ",
+    refuse(in_weights(), unexpected,
+           "the file replaces tensors that the config's modules_to_save and bias do not mention: ",
            "; the file and adapter_config.json do not belong together");
   }
 
@@ -263,7 +298,7 @@ class Binder {
       const StoredTensor* stored = find(tensors, Part::token_rows);
       if (stored != nullptr && token_rows_.count(module) == 0) unexpected.push_back(stored->name());
     }
-    refuse(unexpected, "the file has token rows that trainable_token_indices does not mention: ",
+    refuse(in_weights(), unexpected, "the file has token rows that trainable_token_indices does not mention: ",
            "; the file and adapter_config.json do not belong together");
   }
 
@@ -275,29 +310,26 @@ class Binder {
       const auto it = modules_.find(module);
       const StoredTensor* stored = it == modules_.end() ? nullptr : find(it->second, Part::token_rows);
       if (stored == nullptr)
-        fail_input(adapter_.directory() + ": trainable_token_indices lists rows of " + module +
-                   ", which are not in the file");
+        fail_input(in_weights() + "trainable_token_indices lists rows of " + module + ", which are not in the file");
       if (has_factors(it->second))
-        fail_input(adapter_.directory() + ": " + module +
-                   " has both low-rank factors and trained token rows, which is not supported");
+        fail_input(in_weights() + module + " has both low-rank factors and trained token rows, which is not supported");
       check_rows(module, rows);
-      const Shape& base = *base_.find(module + std::string(kWeight));
-      expect(*stored, {static_cast<std::int64_t>(rows.size()), base[1]});
+      expect(*stored, {static_cast<std::int64_t>(rows.size()), shape_of(module + std::string(kWeight))[1]});
       token_rows_.emplace(module, ReplaceRows{*stored, rows});
       return;
     }
-    fail_input(adapter_.directory() + ": trainable_token_indices names '" + listed + "'" + what_the_base_offers());
+    fail_input(in_config() + "trainable_token_indices names '" + listed + "'" + what_the_base_offers());
   }
 
   void check_rows(const std::string& module, const std::vector<std::int64_t>& rows) const {
-    const std::int64_t count = base_.find(module + std::string(kWeight))->front();
+    const std::int64_t count = shape_of(module + std::string(kWeight)).front();
     std::set<std::int64_t> seen;
     for (const std::int64_t row : rows) {
       if (row >= count)
-        fail_input(adapter_.directory() + ": trainable_token_indices: token " + std::to_string(row) +
+        fail_input(in_config() + "trainable_token_indices: token " + std::to_string(row) +
                    " is outside of the base's vocabulary of " + std::to_string(count));
       if (!seen.insert(row).second)
-        fail_input(adapter_.directory() + ": trainable_token_indices: token " + std::to_string(row) + " stands twice");
+        fail_input(in_config() + "trainable_token_indices: token " + std::to_string(row) + " stands twice");
     }
   }
 
@@ -306,17 +338,17 @@ class Binder {
   void check_modules() {
     std::vector<std::string> incomplete;
     for (const auto& [module, tensors] : modules_) {
-      const Shape& base = *base_.find(module + std::string(kWeight));
+      const Shape base = shape_of(module + std::string(kWeight));
       if (const StoredTensor* copy = find(tensors, Part::base_weight)) check_base_copy(module, *copy, base);
       if (targeted_.count(module) != 0) check_factors(module, tensors, base, incomplete);
     }
-    refuse(incomplete, "tensors are missing or not meant by the config: ",
+    refuse(in_weights(), incomplete, "tensors are missing or not meant by the config: ",
            "; the file and adapter_config.json do not belong together");
   }
 
   void check_base_copy(const std::string& module, const StoredTensor& copy, const Shape& base) {
     if (targeted_.count(module) == 0 && token_rows_.count(module) == 0) {
-      fail_input(adapter_.directory() + ": " + copy.name() + " replaces a weight that the config does not target");
+      fail_input(in_weights() + copy.name() + " replaces a weight that the config does not target");
     }
     expect(copy, base);
   }
@@ -338,17 +370,13 @@ class Binder {
     require(Part::magnitude, "lora_magnitude_vector", config_.dora, {embedding ? base[1] : base[0]});
     require(Part::lora_b_bias, "lora_B.bias", config_.lora_bias && !embedding, {base[0]});
     if (config_.lora_bias && !embedding && base_.find(module + std::string(kBias)) == nullptr) {
-      fail_input(adapter_.directory() + ": lora_bias changes the bias of " + module +
-                 ", which has none in the base model");
+      fail_input(in_config() + "lora_bias changes the bias of " + module + ", which has none in the base model");
     }
   }
 
   void expect(const StoredTensor& stored, const Shape& shape) {
     if (stored.shape() == shape) return;
-    const std::string& name = stored.name();
-    const bool vocabulary = name.find("embed_tokens") != std::string::npos || name.find("lm_head") != std::string::npos;
-    const std::string note = vocabulary ? " (a vocabulary resized in training is not supported)" : "";
-    misshapen_.push_back(name + " has shape " + to_string(stored.shape()) + ", expected " + to_string(shape) + note);
+    misshapen_.push_back(stored.name() + " has shape " + to_string(stored.shape()) + ", expected " + to_string(shape));
   }
 
   void check_weight_tying() const {
@@ -359,53 +387,98 @@ class Binder {
     const bool saved =
         std::any_of(whole_.begin(), whole_.end(), [&](const auto& w) { return concerned(module_of(w.first)); });
     if (factors || saved)
-      fail_input(adapter_.directory() +
-                 ": ensure_weight_tying adapts the tied embedding and head together, which is not supported");
+      fail_input(in_config() +
+                 "ensure_weight_tying adapts the tied embedding and head together, which is not supported");
   }
 
   void check_finite() const {
     std::vector<std::string> bad;
     for (const Entry& e : entries_)
       if (!e.tensor.finite()) bad.push_back(e.tensor.name());
-    refuse(bad, "tensors hold NaN or infinite values: ", "; the training run diverged or the file is damaged");
+    refuse(in_weights(), bad,
+           "tensors hold NaN or infinite values: ", "; the training run diverged or the file is damaged");
   }
 
   // ---- the result
 
   std::vector<TensorChanges> collect() const {
     std::vector<TensorChanges> all;
+    const bool shares = shares_embedding();
     for (const std::string& tensor : base_.tensors()) {
-      TensorChanges changes{tensor, *base_.find(tensor), {}};
+      TensorChanges changes{tensor, shape_of(tensor), {}};
+      changes.tied = shares && tensor.ends_with(kWeight) && of_vocabulary(module_of(tensor));
       add_changes(changes);
       if (!changes.changes.empty()) all.push_back(std::move(changes));
     }
     return all;
   }
 
+  [[nodiscard]] const StoredTensor* whole(bool (*is_it)(std::string_view)) const {
+    const auto it = std::find_if(whole_.begin(), whole_.end(), [&](const auto& w) {
+      return w.first.ends_with(kWeight) && is_it(module_of(w.first));
+    });
+    return it == whole_.end() ? nullptr : &it->second;
+  }
+
+  /// On a tied base: does all that the adapter does to the embedding hold for the head as well? Token rows do, and so do
+  /// layers saved whole that training knew as one.
+  [[nodiscard]] bool shares_embedding() const {
+    if (!base_.tied()) return false;
+    for (const auto& [module, tensors] : modules_)
+      if (of_vocabulary(module) && (has_factors(tensors) || find(tensors, Part::base_weight) != nullptr)) return false;
+    const StoredTensor *embedding = whole(is_embedding), *head = whole(is_output_head);
+    if (embedding != nullptr && head != nullptr) return embedding->equals(*head);
+    return head == nullptr && (embedding == nullptr || !is_saved_embedding());
+  }
+
+  /// modules_to_save trains a copy of the embedding alone; without it the file holds the one tensor there is.
+  [[nodiscard]] bool is_saved_embedding() const {
+    return std::any_of(whole_.begin(), whole_.end(),
+                       [&](const auto& w) { return is_embedding(module_of(w.first)) && is_saved(w.first); });
+  }
+
   void add_changes(TensorChanges& out) const {
-    if (const auto it = whole_.find(out.tensor); it != whole_.end()) {
-      require_full_weight(out.tensor);
-      out.changes.emplace_back(Replace{it->second});
-    }
-    const auto it = modules_.find(module_of(out.tensor));
+    const std::string module = module_of(out.tensor);
     const bool is_weight = out.tensor.ends_with(kWeight);
+    const StoredTensor* replacement = nullptr;
+    if (const auto it = whole_.find(out.tensor); it != whole_.end()) replacement = &it->second;
+    else if (out.tied && is_weight && is_output_head(module)) replacement = whole(is_embedding);
+    if (replacement != nullptr) {
+      require_full_weight(out.tensor);
+      out.changes.emplace_back(Replace{*replacement});
+    }
+    const auto it = modules_.find(module);
+    if (const std::int64_t rows = base_.find(out.tensor)->front();
+        replacement == nullptr && out.shape.front() > rows && !has_base_copy(it))
+      out.changes.emplace_back(FillRows{rows});
     if (it != modules_.end() && is_weight) add_weight_changes(it->first, it->second, out);
     if (it != modules_.end() && out.tensor.ends_with(kBias)) add_bias_changes(it->first, it->second, out);
     if (is_weight) add_token_changes(out);
   }
 
+  [[nodiscard]] bool has_base_copy(std::map<std::string, ModuleTensors>::const_iterator module) const {
+    return module != modules_.end() && find(module->second, Part::base_weight) != nullptr;
+  }
+
   void add_weight_changes(const std::string& module, const ModuleTensors& tensors, TensorChanges& out) const {
-    if (const StoredTensor* copy = find(tensors, Part::base_weight)) out.changes.emplace_back(Replace{*copy});
+    if (const StoredTensor* copy = find(tensors, Part::base_weight)) out.changes.emplace_back(Replace{*copy, true});
     const auto target = targeted_.find(module);
     if (target == targeted_.end()) return;
     const auto [rank, scale] = target->second;
+    const double weight = adapter_.weight();
+    if (config_.initialisation == Initialisation::olora && !is_embedding(module)) {
+      require_full_weight(out.tensor);
+      out.changes.emplace_back(TakeOut{rank, scale});
+    }
     if (is_embedding(module)) {
       // The embedding is looked up, not multiplied: its delta is (B*A)^T, so the factors change sides.
-      out.changes.emplace_back(
-          LowRank{rank, {{tensors.at(Part::embedding_a), scale}}, {{tensors.at(Part::embedding_b), 1}}, true});
+      out.changes.emplace_back(LowRank{.rank = rank,
+                                       .b = {{tensors.at(Part::embedding_a), scale}},
+                                       .a = {{tensors.at(Part::embedding_b), weight}},
+                                       .transposed = true});
     } else {
       out.changes.emplace_back(
-          LowRank{rank, {{tensors.at(Part::lora_b), scale}}, {{tensors.at(Part::lora_a), 1}}, false});
+          LowRank{.rank = rank, .b = {{tensors.at(Part::lora_b), scale}}, .a = {{tensors.at(Part::lora_a), weight}}});
     }
     if (!config_.dora) return;
     require_full_weight(out.tensor);
@@ -420,7 +493,7 @@ class Binder {
       out.changes.emplace_back(Replace{*bias});
     }
     if (const StoredTensor* delta = find(tensors, Part::lora_b_bias)) {
-      out.changes.emplace_back(Add{{*delta, targeted_.at(module).factor}});
+      out.changes.emplace_back(Add{{*delta, targeted_.at(module).factor * adapter_.weight()}});
     }
   }
 
@@ -439,7 +512,7 @@ class Binder {
   void require_full_weight(const std::string& tensor) const {
     if (adapter_.weight() == 1) return;
     fail_input(adapter_.directory() + ": weight " + std::to_string(adapter_.weight()) + " cannot be applied to " +
-               tensor + ", which the adapter replaces or renormalises (DoRA); use weight 1");
+               tensor + ", which the adapter replaces, renormalises (DoRA) or takes something out of; use weight 1");
   }
 
   const Adapter& adapter_;
@@ -451,6 +524,7 @@ class Binder {
   std::map<std::string, StoredTensor> whole_;     // by the base's tensor name
   std::map<std::string, ReplaceRows> token_rows_;
   std::map<std::string, Scaling> targeted_;
+  std::int64_t vocabulary_ = 0;  // rows of the embedding in the file where it has more than the base's, else 0
   std::vector<std::string> misshapen_;
 };
 

@@ -48,6 +48,7 @@ std::string BaseIndex::description() const {
 }
 
 std::string_view last_component(std::string_view path) { return path.substr(path.rfind('.') + 1); }
+std::string module_of(const std::string& tensor) { return tensor.substr(0, tensor.rfind('.')); }
 bool is_embedding(std::string_view module) { return last_component(module) == "embed_tokens"; }
 bool is_output_head(std::string_view module) { return last_component(module) == "lm_head"; }
 

@@ -24,6 +24,8 @@ class BaseIndex {
   [[nodiscard]] const std::vector<std::string>& matrix_modules() const noexcept { return matrix_modules_; }
   /// Null where there is no such tensor.
   [[nodiscard]] const Shape* find(const std::string& tensor) const;
+  /// A vocabulary grew: adapters that come later see it so.
+  void resize(const std::string& tensor, const Shape& shape) { shapes_.at(tensor) = shape; }
   /// For error messages: "2 layers with down_proj, ..., and embed_tokens, lm_head".
   [[nodiscard]] std::string description() const;
 
@@ -36,6 +38,8 @@ class BaseIndex {
 
 /// The path's part after its last dot.
 [[nodiscard]] std::string_view last_component(std::string_view path);
+/// "a.b.weight" -> "a.b"
+[[nodiscard]] std::string module_of(const std::string& tensor);
 [[nodiscard]] bool is_embedding(std::string_view module);
 [[nodiscard]] bool is_output_head(std::string_view module);
 

@@ -199,16 +199,16 @@ class Reader {
 
   void read_selection() {
     const Value& targets = required("target_modules", "list the modules the adapter was trained on");
-    if (targets.is_text() && is_all_linear(targets.as_text())) config_.targets.all_linear = true;
+    if (targets.is_text() && lower(targets.as_text()) == "all-linear") config_.targets.all_linear = true;
     else config_.targets = selector("target_modules");
     config_.excluded = selector("exclude_modules");
     read_layers();
   }
 
-  static bool is_all_linear(std::string text) {
+  static std::string lower(std::string text) {
     std::transform(text.begin(), text.end(), text.begin(),
                    [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
-    return text == "all-linear";
+    return text;
   }
 
   void read_layers() {
@@ -271,15 +271,23 @@ class Reader {
     const Value* v = json_.find("init_lora_weights");
     if (v == nullptr || v->is_bool()) return;
     if (!v->is_text()) wrong_kind("init_lora_weights", "a boolean or a string", *v);
-    const std::string& kind = v->as_text();
-    if (kind == "gaussian" || kind == "eva" || kind == "orthogonal") return;
+    const std::string kind = lower(v->as_text());
+    if (kind == "gaussian" || kind == "eva" || kind == "orthogonal" || kind == "mica") return;
+    if (kind == "olora") {
+      config_.initialisation = Initialisation::olora;
+      config_.warnings.push_back(
+          where_ +
+          ": a raw 'olora' adapter: what the initialisation took out of the base is computed from "
+          "the base again, as PEFT does; give the model as it was before training");
+      return;
+    }
     if (kind == "lora_ga" || kind == "loftq") {
       config_.warnings.push_back(
           where_ + ": the adapter was initialised with '" + kind +
           "', which changes the base weights: it is right only on the base model that was saved with it");
       return;
     }
-    if (kind == "pissa" || kind.rfind("pissa_", 0) == 0 || kind == "olora" || kind == "corda") {
+    if (kind.rfind("pissa", 0) == 0 || kind.rfind("corda", 0) == 0) {
       refuse("init_lora_weights",
              "a raw '" + kind +
                  "' adapter belongs to residual base weights that are not in any file; save it again with "
@@ -344,6 +352,12 @@ bool in_selected_layer(const AdapterConfig& config, std::string_view module) {
 std::int64_t AdapterConfig::rank_of(std::string_view module) const {
   const PatternSetting* setting = first_match(rank_pattern, module);
   return setting == nullptr ? rank : static_cast<std::int64_t>(setting->value);
+}
+
+std::int64_t AdapterConfig::largest_rank() const {
+  std::int64_t most = rank;
+  for (const PatternSetting& s : rank_pattern) most = std::max(most, static_cast<std::int64_t>(s.value));
+  return most;
 }
 
 double AdapterConfig::scaling_of(std::string_view module) const {

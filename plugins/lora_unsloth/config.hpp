@@ -33,6 +33,9 @@ struct PatternSetting {
 
 enum class BiasMode { none, all, lora_only };
 
+/// OLoRA took a part out of the base before training, one that the base alone determines.
+enum class Initialisation { plain, olora };
+
 struct AdapterConfig {
   std::int64_t rank = 0;
   double alpha = 0;
@@ -41,6 +44,7 @@ struct AdapterConfig {
   bool lora_bias = false;
   bool ties_weights = false;  ///< ensure_weight_tying
   BiasMode bias = BiasMode::none;
+  Initialisation initialisation = Initialisation::plain;
   ModuleSelector targets;
   ModuleSelector excluded;
   std::vector<std::int64_t> layers;     ///< layers_to_transform; empty: all
@@ -55,6 +59,8 @@ struct AdapterConfig {
   std::vector<std::string> unknown_keys;  ///< ignored, as PEFT ignores them
 
   [[nodiscard]] std::int64_t rank_of(std::string_view module) const;
+  /// Of all that `r` and rank_pattern name.
+  [[nodiscard]] std::int64_t largest_rank() const;
   /// What B*A is multiplied with.
   [[nodiscard]] double scaling_of(std::string_view module) const;
   /// Does the adapter's selection reach this module? `linear`: it may be meant by "all-linear".

@@ -27,8 +27,11 @@ std::uint64_t stream_of(std::uint64_t seed, std::string_view name, std::size_t a
 }
 
 void drop_at_random(std::vector<float>& values, double density, std::uint64_t stream) {
-  for (std::size_t i = 0; i < values.size(); ++i)
-    if (static_cast<double>(scramble(stream + i) >> 11) * 0x1p-53 >= density) values[i] = 0;
+  const auto kept = static_cast<float>(density);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const bool drop = static_cast<double>(scramble(stream + i) >> 11) * 0x1p-53 >= density;
+    values[i] = drop ? 0 : values[i] / kept;
+  }
 }
 
 /// Keeps the largest; of equal ones the earlier.
@@ -45,31 +48,29 @@ void trim(std::vector<float>& values, double density) {
   for (auto it = order.begin() + static_cast<std::ptrdiff_t>(kept); it != order.end(); ++it) values[*it] = 0;
 }
 
-using Tensors = std::vector<std::vector<float>>;
-
 float sign_of(float v) { return static_cast<float>((v > 0) - (v < 0)); }
 
-std::vector<float> add_up(const Tensors& tensors, std::span<const Term> terms) {
-  std::vector<float> sum(tensors.front().size());
-  for (std::size_t t = 0; t < tensors.size(); ++t) {
-    const auto scale = static_cast<float>(terms[t].scale);
-    std::transform(tensors[t].begin(), tensors[t].end(), sum.begin(), sum.begin(),
+std::vector<float> add_up(std::span<const Summand> summands) {
+  std::vector<float> sum(summands.front().values.size());
+  for (const Summand& summand : summands) {
+    const auto scale = static_cast<float>(summand.scale);
+    std::transform(summand.values.begin(), summand.values.end(), sum.begin(), sum.begin(),
                    [scale](float v, float s) { return s + v * scale; });
   }
   return sum;
 }
 
 /// The mean of the scaled values whose sign is the elected one. Weights take no part in the election.
-std::vector<float> elect(const Tensors& tensors, std::span<const Term> terms, Majority majority) {
-  std::vector<float> result(tensors.front().size());
+std::vector<float> elect(std::span<const Summand> summands, Majority majority) {
+  std::vector<float> result(summands.front().values.size());
   for (std::size_t i = 0; i < result.size(); ++i) {
     float votes = 0;
-    for (const auto& values : tensors) votes += majority == Majority::total ? values[i] : sign_of(values[i]);
+    for (const Summand& s : summands) votes += majority == Majority::total ? s.values[i] : sign_of(s.values[i]);
     const float elected = votes >= 0 ? 1.0f : -1.0f;
     float sum = 0, agreeing = 0;
-    for (std::size_t t = 0; t < tensors.size(); ++t) {
-      if (sign_of(tensors[t][i]) != elected) continue;
-      sum += tensors[t][i] * static_cast<float>(terms[t].scale);
+    for (const Summand& s : summands) {
+      if (sign_of(s.values[i]) != elected) continue;
+      sum += s.values[i] * static_cast<float>(s.scale);
       ++agreeing;
     }
     result[i] = sum / std::max(agreeing, 1.0f);
@@ -97,19 +98,51 @@ std::vector<float> to_floats(const Matrix& m) {
   return values;
 }
 
+/// Rows or columns that are made double at a time.
+constexpr Eigen::Index kBlock = 256;
+
+/// M*M^T for a wide matrix, M^T*M for a tall one.
+Matrix squared_by_blocks(const Eigen::Map<const FloatMatrix>& m, bool wide) {
+  const Eigen::Index side = wide ? m.rows() : m.cols(), other = wide ? m.cols() : m.rows();
+  Matrix square = Matrix::Zero(side, side);
+  for (Eigen::Index at = 0; at < other; at += kBlock) {
+    const Eigen::Index width = std::min(kBlock, other - at);
+    const Matrix block = wide ? Matrix(m.middleCols(at, width).cast<double>())
+                              : Matrix(m.middleRows(at, width).cast<double>().transpose());
+    square.selfadjointView<Eigen::Lower>().rankUpdate(block);
+  }
+  return square;
+}
+
+/// `left`: Q^T*M, otherwise M*Q.
+Matrix project(const Matrix& q, const Eigen::Map<const FloatMatrix>& m, bool left) {
+  Matrix result(left ? q.cols() : m.rows(), left ? m.cols() : q.cols());
+  const Eigen::Index other = left ? m.cols() : m.rows();
+  for (Eigen::Index at = 0; at < other; at += kBlock) {
+    const Eigen::Index width = std::min(kBlock, other - at);
+    if (left) result.middleCols(at, width).noalias() = q.transpose() * m.middleCols(at, width).cast<double>();
+    else result.middleRows(at, width).noalias() = m.middleRows(at, width).cast<double>() * q;
+  }
+  return result;
+}
+
 }  // namespace
 
-std::vector<float> join_terms(std::span<const Term> terms, Join join, const JoinSettings& settings) {
-  Tensors tensors;
-  for (std::size_t t = 0; t < terms.size(); ++t) {
-    std::vector<float> values = terms[t].tensor.values();
+std::vector<float> join_values(std::vector<Summand> summands, Join join, const JoinSettings& settings) {
+  for (std::size_t i = 0; i < summands.size(); ++i) {
+    std::vector<float>& values = summands[i].values;
     if (join == Join::ties || join == Join::magnitude_prune) trim(values, settings.density);
-    if (join == Join::dare_linear || join == Join::dare_ties)
-      drop_at_random(values, settings.density, stream_of(settings.seed, terms[t].tensor.name(), t));
-    tensors.push_back(std::move(values));
+    if ((join == Join::dare_linear || join == Join::dare_ties) && settings.density < 1)
+      drop_at_random(values, settings.density, stream_of(settings.seed, summands[i].name, i));
   }
   const bool election = join == Join::ties || join == Join::dare_ties;
-  return election ? elect(tensors, terms, settings.majority) : add_up(tensors, terms);
+  return election ? elect(summands, settings.majority) : add_up(summands);
+}
+
+std::vector<float> join_terms(std::span<const Term> terms, Join join, const JoinSettings& settings) {
+  std::vector<Summand> summands;
+  for (const Term& term : terms) summands.push_back({term.tensor.values(), term.scale, term.tensor.name()});
+  return join_values(std::move(summands), join, settings);
 }
 
 Product nearest_product(std::span<const Product> parts, std::int64_t rows, std::int64_t columns, std::int64_t rank) {
@@ -128,6 +161,31 @@ Product nearest_product(std::span<const Product> parts, std::int64_t rows, std::
   rank = std::min<std::int64_t>(rank, svd.singularValues().size());
   const Matrix scaled = svd.matrixU().leftCols(rank) * svd.singularValues().head(rank).asDiagonal();
   return {rank, to_floats(left.q * scaled), to_floats(svd.matrixV().leftCols(rank).transpose() * right.q.transpose())};
+}
+
+Product nearest_product(std::span<const float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t rank) {
+  const Eigen::Map<const FloatMatrix> m(matrix.data(), rows, columns);
+  const bool wide = rows <= columns;
+  rank = std::min({rank, rows, columns});
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(squared_by_blocks(m, wide));
+  // Eigenvalues ascend: the last vectors span what the nearest product keeps.
+  const Matrix kept = solver.eigenvectors().rightCols(rank).rowwise().reverse();
+  return wide ? Product{rank, to_floats(kept), to_floats(project(kept, m, wide))}
+              : Product{rank, to_floats(project(kept, m, wide)), to_floats(kept.transpose())};
+}
+
+std::size_t nearest_product_bytes(std::int64_t rows, std::int64_t columns) {
+  const auto side = static_cast<std::size_t>(std::min(rows, columns));
+  constexpr std::size_t kSquares = 3;
+  return kSquares * side * side * sizeof(double) +
+         2 * static_cast<std::size_t>(kBlock * std::max(rows, columns)) * sizeof(double);
+}
+
+Product leading_product(std::span<const float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t rank) {
+  const Eigen::Map<const FloatMatrix> m(matrix.data(), rows, columns);
+  rank = std::min({rank, rows, columns});
+  const Matrix q = Orthogonal(m.leftCols(rank).cast<double>()).q;
+  return {rank, to_floats(q), to_floats(project(q, m, true))};
 }
 
 }  // namespace d2c::lora

@@ -35,7 +35,7 @@ void erase_component(std::string& path, std::string_view dotted) {
 
 Key parse_key(std::string_view name) {
   constexpr std::string_view kWrapper = "base_model.model.";
-  if (name.starts_with(kWrapper)) name.remove_prefix(kWrapper.size());
+  while (name.starts_with(kWrapper)) name.remove_prefix(kWrapper.size());
   std::string path(name);
   erase_component(path, ".default");
   erase_component(path, ".modules_to_save");

@@ -74,40 +74,62 @@ std::string bare_name(std::string name) {
   return name;
 }
 
-/// Empty where nothing says that adapter and base do not belong together.
-std::string mismatch_of(const Adapter& adapter, const BaseModel& base) {
+/// What the adapter's config says of its base where that does not agree with the model, or cannot be compared with it.
+struct Origin {
+  std::string sentence;
+  bool mismatch = false;
+};
+
+Origin origin_of(const Adapter& adapter, const BaseModel& base) {
   const std::string& trained_on = adapter.config().base_model;
   const std::string given = base.config.text_or("_name_or_path", "");
-  if (trained_on.empty() || given.empty() || bare_name(trained_on) == bare_name(given)) return {};
-  return adapter.name() + " was trained on '" + trained_on + "', and the model calls itself '" + given + "'";
+  if (trained_on.empty() || bare_name(trained_on) == bare_name(given)) return {};
+  if (given.empty()) return {adapter.name() + " says that it was trained on '" + trained_on + "'", false};
+  return {adapter.name() + " was trained on '" + trained_on + "', and the model calls itself '" + given + "'", true};
 }
 
 int flags_of(const TensorChanges& changes) {
-  return (changes.low_rank() ? D2C_TARGET_LOW_RANK : 0) | (changes.needs_prepare() ? D2C_TARGET_PREPARE : 0);
+  return (changes.low_rank() ? D2C_TARGET_LOW_RANK : 0) | (changes.needs_prepare() ? D2C_TARGET_PREPARE : 0) |
+         (changes.tied ? D2C_TARGET_HEAD_FOLLOWS : 0);
 }
 
 }  // namespace
 
 LoraUnsloth::LoraUnsloth(const Host& host, const Config& config)
-    : combination_(parse_combination(config.get_or("combination", "sequential"), settings_of(config.value()))),
+    : host_(host),
+      combination_(parse_combination(config.get_or("combination", "sequential"), settings_of(config.value()))),
       adapters_(open_adapters(config.value().at("adapters"))) {
   for (const Adapter& adapter : adapters_) {
     report_config(host, adapter);
     const std::vector<std::string> files = adapter.files();
     files_.insert(files_.end(), files.begin(), files.end());
   }
+  if (combination_.kind != Combination::Kind::sequential && adapters_.front().config().rank_stabilised)
+    host.warn(
+        adapters_.front().directory() + ": combination '" + combination_.name +
+        "' keeps use_rslora of its first adapter, as PEFT does, and so multiplies everything with the root of the "
+        "joined rank; use 'sequential' for the plain sum");
 }
 
 void LoraUnsloth::bind(const BaseModel& base) {
-  changes_ = combine(adapters_, combination_, BaseIndex(base));
+  const BaseIndex index(base);
+  // PEFT knows but one way to join a single adapter.
+  const bool alone = adapters_.size() == 1 && combination_.kind != Combination::Kind::sequential;
+  changes_ = combine(adapters_, alone ? parse_combination("linear", combination_.settings) : combination_, index);
   for (std::size_t i = 0; i < changes_.size(); ++i) {
     by_tensor_.emplace(changes_[i].tensor, i);
-    targets_.push_back({changes_[i].tensor, static_cast<int>(changes_[i].rank()), flags_of(changes_[i])});
+    const TensorChanges& changes = changes_[i];
+    const bool grown = changes.shape != *index.find(changes.tensor);
+    targets_.push_back({changes.tensor, static_cast<int>(changes.rank()), flags_of(changes),
+                        grown ? rows_of(changes.shape) : 0, changes.job_bytes()});
   }
   summary_ = describe(adapters_, changes_.size());
   if (combination_.kind == Combination::Kind::joined) summary_ += ", joined by " + combination_.name;
-  for (const Adapter& adapter : adapters_)
-    if (const std::string mismatch = mismatch_of(adapter, base); !mismatch.empty()) summary_ += "; " + mismatch;
+  for (const Adapter& adapter : adapters_) {
+    const Origin origin = origin_of(adapter, base);
+    if (!origin.sentence.empty()) summary_ += "; " + origin.sentence;
+    if (origin.mismatch) host_.warn(origin.sentence + "; on another model than its own an adapter does harm");
+  }
 }
 
 std::unique_ptr<MergeJob> LoraUnsloth::begin(const std::string& tensor) { return make_job(changes_of(tensor)); }

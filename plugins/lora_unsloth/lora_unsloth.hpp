@@ -36,6 +36,7 @@ class LoraUnsloth final : public AdapterMerger {
  private:
   [[nodiscard]] const TensorChanges& changes_of(const std::string& tensor) const;
 
+  Host host_;
   Combination combination_;
   std::vector<Adapter> adapters_;
   std::vector<std::string> files_;

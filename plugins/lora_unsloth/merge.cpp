@@ -43,24 +43,43 @@ std::vector<float> transpose(const std::vector<float>& in, std::int64_t rows, st
 
 /// Row-major [rows of the side, columns of the side], whichever way the terms are stored.
 std::vector<float> side_values(const LowRank& change, std::span<const Term> side) {
-  std::vector<float> values = join_terms(side, change.join == Join::svd ? Join::sum : change.join, change.settings);
+  std::vector<float> values = join_terms(side, change.of_products ? Join::sum : change.join, change.settings);
   const Shape& stored = side.front().tensor.shape();
   return change.transposed ? transpose(values, stored[0], stored[1]) : values;
 }
 
-Product nearest_to_sum(const LowRank& change, const Shape& shape) {
+/// The product of each adapter, as it stands before any joining.
+std::vector<Product> single_products(const LowRank& change, bool weighted) {
   std::vector<Product> parts;
   for (std::size_t i = 0; i < change.b.size(); ++i) {
     const Shape& stored = change.a[i].tensor.shape();
+    const Term a{change.a[i].tensor, weighted ? change.a[i].scale : 1};
     parts.push_back({change.transposed ? stored[1] : stored[0], side_values(change, {&change.b[i], 1}),
-                     side_values(change, {&change.a[i], 1})});
+                     side_values(change, {&a, 1})});
   }
-  return nearest_product(parts, rows_of(shape), columns_of(shape), change.rank);
+  return parts;
+}
+
+std::vector<float> multiplied(const Product& product, std::int64_t rows, std::int64_t columns) {
+  std::vector<float> dense(static_cast<std::size_t>(rows * columns));
+  PackedFactor(product.a, product.rank, columns).add_product(product.b.data(), rows, dense.data());
+  return dense;
+}
+
+Product joined_products(const LowRank& change, const Shape& shape) {
+  const std::int64_t rows = rows_of(shape), columns = columns_of(shape);
+  if (change.join == Join::sum) return nearest_product(single_products(change, true), rows, columns, change.rank);
+  std::vector<Summand> summands;
+  for (const Product& part : single_products(change, false)) {
+    const std::size_t i = summands.size();
+    summands.push_back({multiplied(part, rows, columns), change.a[i].scale, change.b[i].tensor.name()});
+  }
+  return nearest_product(join_values(std::move(summands), change.join, change.settings), rows, columns, change.rank);
 }
 
 Product product_of(const LowRank& change, const Shape& shape) {
-  Product product = change.join == Join::svd
-                        ? nearest_to_sum(change, shape)
+  Product product = change.of_products
+                        ? joined_products(change, shape)
                         : Product{change.rank, side_values(change, change.b), side_values(change, change.a)};
   if (change.scale != 1)
     for (float& v : product.b) v *= static_cast<float>(change.scale);
@@ -189,6 +208,64 @@ class AddStep final : public Step {
   std::vector<float> values_;
 };
 
+class TakeOutStep final : public Step {
+ public:
+  TakeOutStep(const TakeOut& change, std::string tensor, const Shape& shape)
+      : change_(change),
+        tensor_(std::move(tensor)),
+        rows_(rows_of(shape)),
+        columns_(columns_of(shape)),
+        matrix_(static_cast<std::size_t>(rows_ * columns_)) {}
+
+  void observe(const RowTile& tile) override {
+    if (tile.first_row != seen_) fail(Code::plugin, tensor_ + ": tiles were observed out of order");
+    std::copy(tile.weights.begin(), tile.weights.end(), matrix_.begin() + tile.first_row * columns_);
+    seen_ += tile.rows;
+    if (seen_ != rows_) return;
+    Product part = leading_product(matrix_, rows_, columns_, change_.rank);
+    for (float& v : part.b) v *= static_cast<float>(-change_.scale);
+    matrix_ = {};
+    taken_ = std::make_unique<LowRankStep>(std::move(part), columns_);
+  }
+
+  void apply(const RowTile& tile) const override {
+    if (!taken_) fail(Code::plugin, tensor_ + ": the whole tensor has to be observed before it is merged");
+    taken_->apply(tile);
+  }
+
+ private:
+  TakeOut change_;
+  std::string tensor_;
+  std::int64_t rows_;
+  std::int64_t columns_;
+  std::vector<float> matrix_;
+  std::unique_ptr<LowRankStep> taken_;
+  std::int64_t seen_ = 0;
+};
+
+class FillRowsStep final : public Step {
+ public:
+  FillRowsStep(const FillRows& change, const Shape& shape)
+      : first_(change.first), sums_(static_cast<std::size_t>(columns_of(shape))) {}
+
+  void observe(const RowTile& tile) override {
+    for (std::int64_t i = 0; i < tile.rows && tile.first_row + i < first_; ++i) {
+      const std::span<float> row = tile.row(i);
+      std::transform(row.begin(), row.end(), sums_.begin(), sums_.begin(), std::plus<double>());
+    }
+  }
+
+  void apply(const RowTile& tile) const override {
+    const auto mean = [this](double sum) { return static_cast<float>(sum / static_cast<double>(first_)); };
+    for (std::int64_t i = std::max<std::int64_t>(0, first_ - tile.first_row); i < tile.rows; ++i)
+      std::transform(sums_.begin(), sums_.end(), tile.row(i).begin(), mean);
+  }
+
+ private:
+  std::int64_t first_;
+  std::vector<double> sums_;
+};
+
 std::unique_ptr<Step> make_step(const TensorChanges& owner, const Change& change) {
   struct Maker {
     const TensorChanges& owner;
@@ -202,6 +279,10 @@ std::unique_ptr<Step> make_step(const TensorChanges& owner, const Change& change
     std::unique_ptr<Step> operator()(const Replace& c) const { return std::make_unique<ReplaceStep>(c); }
     std::unique_ptr<Step> operator()(const ReplaceRows& c) const { return std::make_unique<ReplaceRowsStep>(c); }
     std::unique_ptr<Step> operator()(const Add& c) const { return std::make_unique<AddStep>(c); }
+    std::unique_ptr<Step> operator()(const TakeOut& c) const {
+      return std::make_unique<TakeOutStep>(c, owner.tensor, owner.shape);
+    }
+    std::unique_ptr<Step> operator()(const FillRows& c) const { return std::make_unique<FillRowsStep>(c, owner.shape); }
   };
   return std::visit(Maker{owner}, change);
 }
@@ -212,7 +293,7 @@ class Job final : public MergeJob {
       : tensor_(changes.tensor), rows_(rows_of(changes.shape)), columns_(columns_of(changes.shape)) {
     for (const Change& change : changes.changes) {
       steps_.push_back(make_step(changes, change));
-      if (std::holds_alternative<ColumnMagnitude>(change)) observer_ = steps_.size() - 1;
+      if (lora::needs_prepare(change)) observer_ = steps_.size() - 1;
     }
   }
 
@@ -261,9 +342,35 @@ bool TensorChanges::low_rank() const {
                      [](const Change& c) { return std::holds_alternative<LowRank>(c); });
 }
 
+bool needs_prepare(const Change& change) {
+  return std::holds_alternative<ColumnMagnitude>(change) || std::holds_alternative<TakeOut>(change) ||
+         std::holds_alternative<FillRows>(change);
+}
+
 bool TensorChanges::needs_prepare() const {
-  return std::any_of(changes.begin(), changes.end(),
-                     [](const Change& c) { return std::holds_alternative<ColumnMagnitude>(c); });
+  return std::any_of(changes.begin(), changes.end(), [](const Change& c) { return lora::needs_prepare(c); });
+}
+
+std::size_t TensorChanges::job_bytes() const {
+  const std::int64_t rows = rows_of(shape), columns = columns_of(shape);
+  const auto floats = [](std::int64_t count) { return static_cast<std::size_t>(count) * sizeof(float); };
+  std::size_t bytes = 0;
+  for (const Change& change : changes) {
+    if (const auto* part = std::get_if<LowRank>(&change)) {
+      // B and A, and the copy of A that the inner loop reads.
+      bytes += floats(part->rank * (rows + 2 * columns));
+      if (!part->of_products || part->join == Join::sum) continue;
+      constexpr std::int64_t kJoining = 3;  // the result, and what sorting by size takes
+      const auto adapters = static_cast<std::int64_t>(part->b.size());
+      bytes += floats((adapters + kJoining) * rows * columns) + nearest_product_bytes(rows, columns);
+    } else if (const auto* takes = std::get_if<TakeOut>(&change)) {
+      constexpr std::int64_t kDoubles = 4;  // Q twice, and the first columns
+      bytes += floats(rows * columns + kDoubles * takes->rank * (rows + columns));
+    } else {
+      bytes += floats(rows + 4 * columns);
+    }
+  }
+  return bytes;
 }
 
 std::int64_t TensorChanges::rank() const {

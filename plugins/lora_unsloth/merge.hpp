@@ -14,15 +14,17 @@
 
 namespace d2c::lora {
 
-/// W += B*A. B [out, rank] and A [rank, in], or stored transposed, are joined from terms of one shape; with Join::svd the
-/// products of the terms are, which may have any ranks.
+/// W += B*A. B [out, rank] and A [rank, in], or stored transposed, are joined from terms of one shape. The products of the
+/// terms may be joined instead, whatever their ranks, and the result brought to `rank`; then b carries the scalings and a
+/// the weights.
 struct LowRank {
   std::int64_t rank = 0;
   std::vector<Term> b;
   std::vector<Term> a;
   bool transposed = false;
+  bool of_products = false;
   Join join = Join::sum;
-  JoinSettings settings;
+  JoinSettings settings{};
   double scale = 1;  ///< of the joined B
 };
 
@@ -38,6 +40,7 @@ struct ColumnMagnitude {
 
 struct Replace {
   StoredTensor values;
+  bool base_copy = false;  ///< the layer below the adapter as it was in training
 };
 
 struct ReplaceRows {
@@ -49,19 +52,38 @@ struct Add {
   Term term;
 };
 
-using Change = std::variant<LowRank, RowMagnitude, ColumnMagnitude, Replace, ReplaceRows, Add>;
+/// What OLoRA took out of the base before training: the leading part of its QR decomposition times a scale. Needs the
+/// whole tensor first.
+struct TakeOut {
+  std::int64_t rank = 0;
+  double scale = 1;
+};
+
+/// A vocabulary grew: rows from `first` on become the mean of those before. Needs the whole tensor first.
+struct FillRows {
+  std::int64_t first = 0;
+};
+
+using Change = std::variant<LowRank, RowMagnitude, ColumnMagnitude, Replace, ReplaceRows, Add, TakeOut, FillRows>;
 
 /// What happens to one tensor of the base, in order.
 struct TensorChanges {
   std::string tensor;
   Shape shape;
   std::vector<Change> changes;
+  /// Of the embedding of a tied model and of its head: both become the same.
+  bool tied = false;
 
   [[nodiscard]] bool low_rank() const;
   [[nodiscard]] bool needs_prepare() const;
   /// Sum of the ranks of the low-rank parts; 0 where there are none.
   [[nodiscard]] std::int64_t rank() const;
+  /// Memory that its job takes.
+  [[nodiscard]] std::size_t job_bytes() const;
 };
+
+/// Does the change work on what one pass over the whole tensor has shown?
+[[nodiscard]] bool needs_prepare(const Change& change);
 
 [[nodiscard]] std::unique_ptr<MergeJob> make_job(const TensorChanges& changes);
 

@@ -15,7 +15,8 @@ struct Combination {
     joined,      ///< one low-rank change made of all, as PEFT's add_weighted_adapter makes it
   };
   Kind kind = Kind::sequential;
-  Join join = Join::sum;  ///< of `joined`; `sum` has cross terms
+  Join join = Join::sum;     ///< of `joined`; `sum` has cross terms
+  bool of_products = false;  ///< `joined`: products are joined instead of factors, and brought to a rank
   JoinSettings settings;
   std::string name = "sequential";
 };
@@ -25,6 +26,6 @@ struct Combination {
 
 /// All changes of the stack, one entry per tensor, in the base's order.
 [[nodiscard]] std::vector<TensorChanges> combine(const std::vector<Adapter>& adapters, const Combination& combination,
-                                                 const BaseIndex& base);
+                                                 BaseIndex base);
 
 }  // namespace d2c::lora

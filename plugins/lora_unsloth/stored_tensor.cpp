@@ -45,4 +45,16 @@ bool StoredTensor::finite() const {
   return true;
 }
 
+bool StoredTensor::equals(const StoredTensor& other) const {
+  if (shape() != other.shape()) return false;
+  std::vector<float> ours(static_cast<std::size_t>(std::min(kChunk, count()))), theirs(ours.size());
+  for (std::int64_t first = 0; first < count(); first += kChunk) {
+    const auto size = static_cast<std::size_t>(std::min(kChunk, count() - first));
+    read(first, {ours.data(), size});
+    other.read(first, {theirs.data(), size});
+    if (!std::equal(ours.begin(), ours.begin() + static_cast<std::ptrdiff_t>(size), theirs.begin())) return false;
+  }
+  return true;
+}
+
 }  // namespace d2c::lora

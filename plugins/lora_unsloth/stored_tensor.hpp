@@ -27,6 +27,8 @@ class StoredTensor {
   void read(std::int64_t first, std::span<float> out) const;
   [[nodiscard]] std::vector<float> values() const;
   [[nodiscard]] bool finite() const;
+  /// The same shape and numbers?
+  [[nodiscard]] bool equals(const StoredTensor& other) const;
 
  private:
   std::shared_ptr<const safetensors::File> file_;

@@ -36,13 +36,8 @@ std::string combination_of(const Value& data) {
   return type == "set" ? "sequential" : type;
 }
 
-/// Adapters that are refused by name instead of merged wrongly.
-bool is_refused_by_design(const Value& data) {
-  const Value* tags = data.find("tags");
-  const bool mutates_base =
-      tags != nullptr && std::count(tags->items().begin(), tags->items().end(), Value("base_mutating_init")) != 0;
-  return mutates_base;
-}
+/// The part that PiSSA took out of its base is known only as well as a decomposition in fp32 tells it.
+bool is_refused_by_design(const Value& data) { return data.at("name").as_text() == "adapter/pissa_raw"; }
 
 std::set<std::string> texts(const Value& list) {
   std::set<std::string> out;
@@ -75,15 +70,12 @@ TEST_P(MergeGolden, MergesAsTheReferenceDoes) {
   const Value& data = GetParam().data;
   const Model model(folder / data.at("model").as_text());
   RecordingHost host;
-  const auto make = [&] {
-    return LoraUnsloth(host.host(),
-                       stack_options(adapters_of(data, folder), combination_of(data), data.find("combine_kwargs")));
-  };
+  const Config options = stack_options(adapters_of(data, folder), combination_of(data), data.find("combine_kwargs"));
   if (is_refused_by_design(data)) {
-    EXPECT_THROW(make(), Error);
+    EXPECT_THROW(LoraUnsloth(host.host(), options), Error);
     return;
   }
-  LoraUnsloth merger = make();
+  LoraUnsloth merger(host.host(), options);
   merger.bind(model.base);
   const safetensors::File golden((folder / data.at("merged_fp32").as_text()).string());
   std::set<std::string> changed = texts(data.at("changed_tensors"));

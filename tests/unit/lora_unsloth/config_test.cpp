@@ -68,7 +68,7 @@ TEST(AdapterConfig, RefusesByNameWhatItDoesNotSupport) {
                           "megatron_config", "target_parameters", "use_qalora", "use_bdlora", "velora_config"}) {
     EXPECT_THAT(refusal("\"" + std::string(key) + "\":[1],"), HasSubstr(key));
   }
-  for (const char* kind : {"pissa", "pissa_niter_16", "olora", "corda", "something_new"}) {
+  for (const char* kind : {"pissa", "pissa_niter_16", "corda", "something_new"}) {
     EXPECT_THAT(refusal("\"init_lora_weights\":\"" + std::string(kind) + "\","), HasSubstr(kind));
   }
 }
@@ -86,6 +86,12 @@ TEST(AdapterConfig, WarnsAboutAQuantizedTrainingBase) {
               ElementsAre(HasSubstr("bnb-4bit")));
   EXPECT_THAT(parse(R"("base_model_name_or_path":"meta-llama/Llama-3.1-8B",)").warnings, IsEmpty());
   EXPECT_THAT(parse(R"("init_lora_weights":"lora_ga",)").warnings, SizeIs(1));
+}
+
+TEST(AdapterConfig, RemembersWhatWasTakenOutOfTheBase) {
+  EXPECT_EQ(parse("").initialisation, Initialisation::plain);
+  EXPECT_EQ(parse(R"("init_lora_weights":"eva",)").initialisation, Initialisation::plain);
+  EXPECT_EQ(parse(R"("init_lora_weights":"OLoRA",)").initialisation, Initialisation::olora);
 }
 
 TEST(AdapterConfig, ListsUnknownKeysInsteadOfFailing) {
