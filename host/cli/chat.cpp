@@ -120,7 +120,7 @@ std::string chat(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, {});
   const Model model(plugins, a.subject, o.runner);
   const Text text(plugins, o.tokenizer.empty() ? a.subject : o.tokenizer, o.chat_template);
-  Session session(model);
+  Session session(model, o.variant);
   ChatOptions options = o.chat;
   options.stop_tokens = text.stop_tokens();
   Conversation conversation(session, text, options, a.json);

@@ -12,6 +12,7 @@ struct Arguments;
 
 struct ChatCommandOptions {
   std::string chat_template;  ///< empty: the model's own
+  std::string variant;        ///< whose functions answer; empty: init and decode
   std::string tokenizer;      ///< where the tokenizer's files are, if not in the package
   bool once = false;          ///< all of stdin is one message
   ChatOptions chat;

@@ -71,10 +71,13 @@ std::vector<std::int32_t> integers(const Value& list) {
 EncoderInput parse_input(const Value& v) {
   EncoderInput input;
   input.ids = integers(v.at("input_ids"));
-  const Value* mask = v.find("pooling_mask");
-  if (mask == nullptr) return input;
-  input.pooling_mask = integers(*mask);
-  if (input.pooling_mask.empty()) fail_usage("pooling_mask is empty; leave it out where every token counts");
+  for (const auto& [key, mask] :
+       {std::pair("pooling_mask", &input.pooling_mask), std::pair("attention_mask", &input.attention_mask)}) {
+    const Value* list = v.find(key);
+    if (list == nullptr) continue;
+    *mask = integers(*list);
+    if (mask->empty()) fail_usage(std::string(key) + " is empty; leave it out where every token counts");
+  }
   return input;
 }
 
@@ -95,7 +98,7 @@ std::vector<EncoderInput> read_inputs(const Arguments& a, PluginRegistry& plugin
                                       const Embedder& embedder) {
   const EmbedOptions& o = a.embed;
   if (!o.tokens_file.empty()) return read_tokens(o.tokens_file);
-  const Text text(plugins, o.tokenizer.empty() ? a.subject : o.tokenizer);
+  const Text text(plugins, o.tokenizer.empty() ? a.subject : o.tokenizer, "", TokenizerOf::encoder);
   return encode_texts(read_texts(o), text, facts_of(model, embedder), o.instruction);
 }
 
@@ -130,12 +133,17 @@ Value matrix(std::int64_t rows, std::int64_t columns, Cell cell) {
   return list;
 }
 
-Value report(const Embeddings& e, const std::vector<EncoderInput>& inputs, const EmbedOptions& o) {
-  Value v = Value::table(), tokens = Value::list();
-  for (const EncoderInput& input : inputs) tokens.items().emplace_back(input.ids.size());
+Value report(const Embeddings& e, const std::vector<EncoderInput>& inputs, const Embedder& embedder,
+             const EmbedOptions& o) {
+  Value v = Value::table(), tokens = Value::list(), lengths = Value::list();
+  for (const EncoderInput& input : inputs) {
+    tokens.items().emplace_back(input.ids.size());
+    lengths.items().emplace_back(embedder.length_for(input.ids.size()));
+  }
   v.set("count", e.count);
   v.set("width", e.width);
   v.set("tokens", std::move(tokens));
+  v.set("lengths", std::move(lengths));
   if (o.similarity) v.set("similarity", matrix(e.count, e.count, [&](auto i, auto j) { return e.cosine(i, j); }));
   if (!o.out.empty()) v.set("out", o.out);
   else
@@ -193,7 +201,7 @@ std::string embed(const Arguments& a) {
   if (inputs.empty()) fail_input("there is nothing to embed; give texts, one in each line");
   const Embeddings e{embedder.embed(inputs), static_cast<std::int64_t>(inputs.size()), embedder.width()};
   if (!o.out.empty()) write_embeddings(o.out, e.values, e.count, e.width);
-  return result(a.json, report(e, inputs, o), for_people(e, o));
+  return result(a.json, report(e, inputs, embedder, o), for_people(e, o));
 }
 
 }  // namespace d2c::host::cli

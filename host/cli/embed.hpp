@@ -12,7 +12,7 @@ struct Arguments;
 
 struct EmbedOptions {
   std::vector<std::string> files;  ///< a text in each line; none: stdin
-  std::string tokens_file;         ///< JSON: [{"input_ids": [...], "pooling_mask": [...]}, ...]
+  std::string tokens_file;  ///< JSON: [{"input_ids", "pooling_mask", "attention_mask"}, ...], the masks may be left out
   std::string instruction;
   std::string out;          ///< .safetensors or .npy
   bool similarity = false;  ///< also the cosine of every pair

@@ -32,7 +32,10 @@ struct Generation {
 class Generator {
  public:
   Generator(const Model& model, const GenerateOptions& options, std::set<std::int32_t> stop_tokens)
-      : session_(model), options_(options), stop_tokens_(std::move(stop_tokens)), sampler_(options.sampling) {}
+      : session_(model, options.variant),
+        options_(options),
+        stop_tokens_(std::move(stop_tokens)),
+        sampler_(options.sampling) {}
 
   Generation run(std::vector<std::int32_t> prompt, const std::function<void(std::int32_t)>& on_token) {
     done_.prompt = std::move(prompt);

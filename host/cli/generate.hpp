@@ -20,6 +20,7 @@ struct GenerateOptions {
   std::optional<std::int64_t> max_new_tokens;
   std::optional<bool> stop_at_eos;  ///< absent: for text, not for tokens
   std::string logits_out;
+  std::string variant;    ///< whose functions generate; empty: init and decode
   std::string tokenizer;  ///< where the tokenizer's files are, if not in the package
   SamplingOptions sampling;
   RunnerOptions runner;

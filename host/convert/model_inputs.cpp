@@ -5,6 +5,9 @@
 namespace d2c::host {
 namespace {
 
+constexpr const char* kNotLowRank =
+    "needs low-rank adapters, but one of these replaces or rescales weights; use \"separate\"";
+
 std::unique_ptr<Source> open_source(const Recipe& recipe, PluginRegistry& plugins, const std::string& where,
                                     const std::string& path, const std::string& plugin_name, const Value& options) {
   if (path.empty())
@@ -51,37 +54,73 @@ std::unique_ptr<AdapterStack> open_stack(const Recipe& recipe, PluginRegistry& p
   const auto plugin = plugins.find(plugin_name);
   Value options = check_options(recipe, "adapters", recipe.combine.options, plugin->options(D2C_ADAPTER_MERGER));
   options.set("adapters", std::move(adapters));
-  options.set("combination", recipe.combine.combination);
+  options.set("combination", recipe.combination_of(name));
   return bind_stack(recipe, name, plugins.create<d2c_adapter_merger>(plugin, options), base);
 }
 
-EncoderWeights choose_encoder_weights(const Recipe& recipe, const ModelInputs& inputs) {
+bool low_rank(const AdapterStack* stack) { return stack == nullptr || stack->low_rank(); }
+
+WeightPolicy choose_encoder_weights(const Recipe& recipe, const ModelInputs& inputs) {
   const std::string wanted = recipe.encoder.text_or("weights", "");
-  const std::string where = recipe.origin_of("encoder.weights").text + ": encoder.weights = ";
-  const bool low_rank = (!inputs.encoder || inputs.encoder->low_rank()) && (!inputs.chat || inputs.chat->low_rank());
-  if (inputs.encoder_model && !wanted.empty() && wanted != "separate")
-    fail_usage(where + "\"" + wanted +
-               "\" reads the chat model, but encoder.model names another; use \"separate\" or drop encoder.model");
-  if (wanted == "separate" || (wanted.empty() && inputs.encoder_model)) return EncoderWeights::separate;
-  if (wanted == "shared") {
-    if (inputs.encoder)
-      fail_usage(where + "\"shared\" would leave the encoder adapters out; use \"shared+adapter\" or \"separate\"");
-    return EncoderWeights::shared;
+  for (const WeightPolicy policy : {WeightPolicy::shared, WeightPolicy::shared_with_adapter, WeightPolicy::separate}) {
+    const std::string objection = objection_to(policy, inputs);
+    if (wanted.empty() ? objection.empty() : wanted == name_of(policy)) {
+      if (objection.empty()) return policy;
+      fail_usage(recipe.origin_of("encoder.weights").text + ": encoder.weights = \"" + wanted + "\" " + objection);
+    }
   }
-  if (wanted == "shared+adapter") {
-    if (!inputs.encoder)
-      fail_usage(where + "\"shared+adapter\" needs an encoder adapter: add [[adapter]] with stack = \"encoder\"");
-    if (!low_rank)
-      fail_usage(where +
-                 "\"shared+adapter\" needs low-rank adapters, but one of these replaces or rescales weights; use "
-                 "\"separate\"");
-    return EncoderWeights::shared_with_adapter;
+  return WeightPolicy::separate;
+}
+
+WeightPolicy choose_variant_weights(const Recipe& recipe, std::size_t index, const Variant& variant,
+                                    const AdapterStack* chat) {
+  const std::string& wanted = recipe.variants[index].weights;
+  const bool linear = low_rank(variant.stack.get()) && low_rank(chat);
+  if (wanted == name_of(WeightPolicy::shared_with_adapter) && !linear)
+    fail_usage(recipe.origin_of("variant[" + std::to_string(index) + "].weights").text + ": variant '" + variant.name +
+               "': weights = \"shared+adapter\" " + kNotLowRank);
+  if (!wanted.empty())
+    return wanted == name_of(WeightPolicy::separate) ? WeightPolicy::separate : WeightPolicy::shared_with_adapter;
+  return linear ? WeightPolicy::shared_with_adapter : WeightPolicy::separate;
+}
+
+std::vector<Variant> open_variants(const Recipe& recipe, PluginRegistry& plugins, const ModelInputs& inputs) {
+  std::vector<Variant> variants;
+  for (std::size_t i = 0; i < recipe.variants.size(); ++i) {
+    const VariantSection& section = recipe.variants[i];
+    Variant variant{section.name, open_stack(recipe, plugins, section.name, *inputs.model)};
+    variant.weights = choose_variant_weights(recipe, i, variant, inputs.chat.get());
+    variants.push_back(std::move(variant));
   }
-  if (!inputs.encoder) return EncoderWeights::shared;
-  return low_rank ? EncoderWeights::shared_with_adapter : EncoderWeights::separate;
+  return variants;
 }
 
 }  // namespace
+
+const char* name_of(WeightPolicy policy) {
+  switch (policy) {
+    case WeightPolicy::shared: return "shared";
+    case WeightPolicy::shared_with_adapter: return "shared+adapter";
+    default: return "separate";
+  }
+}
+
+std::vector<const AdapterStack*> ModelInputs::stacks() const {
+  std::vector<const AdapterStack*> all{chat.get(), encoder.get()};
+  for (const Variant& variant : variants) all.push_back(variant.stack.get());
+  std::erase(all, nullptr);
+  return all;
+}
+
+std::string objection_to(WeightPolicy policy, const ModelInputs& inputs) {
+  if (policy == WeightPolicy::separate) return {};
+  if (inputs.encoder_model)
+    return "reads the chat model, but encoder.model names another; use \"separate\" or drop encoder.model";
+  if (policy == WeightPolicy::shared)
+    return inputs.encoder ? "would leave the encoder adapters out; use \"shared+adapter\" or \"separate\"" : "";
+  if (!inputs.encoder && !inputs.chat) return "needs an adapter: add [[adapter]] with stack = \"encoder\"";
+  return low_rank(inputs.encoder.get()) && low_rank(inputs.chat.get()) ? "" : kNotLowRank;
+}
 
 ModelInputs open_inputs(const Recipe& recipe, PluginRegistry& plugins) {
   ModelInputs inputs;
@@ -96,6 +135,7 @@ ModelInputs open_inputs(const Recipe& recipe, PluginRegistry& plugins) {
   inputs.chat = open_stack(recipe, plugins, "chat", *inputs.model);
   if (encodes) inputs.encoder = open_stack(recipe, plugins, "encoder", inputs.encoder_base());
   inputs.encoder_weights = choose_encoder_weights(recipe, inputs);
+  inputs.variants = open_variants(recipe, plugins, inputs);
   return inputs;
 }
 

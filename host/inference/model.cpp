@@ -87,6 +87,8 @@ EncoderFacts parse_encoder(const Value& v) {
   f.pooling = v.text_or("pooling", f.pooling);
   f.max_length = v.int_or("max_length", 0);
   f.hidden_size = v.int_or("hidden_size", 0);
+  f.vocab_size = v.int_or("vocab_size", 0);
+  f.doc_max_length = v.int_or("doc_max_length", f.doc_max_length);
   f.skip_instruction = v.bool_or("skip_instruction", f.skip_instruction);
   f.chat_wrapper = v.bool_or("chat_wrapper", f.chat_wrapper);
   f.end_of_text = v.text_or("end_of_text", f.end_of_text);

@@ -33,6 +33,8 @@ struct ModelFacts {
 struct EncoderFacts {
   std::string pooling = "mean";
   std::int64_t max_length = 0, hidden_size = 0;
+  std::int64_t vocab_size = 0;        ///< 0: the package does not say
+  std::int64_t doc_max_length = 400;  ///< tokens of a text that is put behind an instruction
   bool skip_instruction = true;
   bool chat_wrapper = false;          ///< sentences are a user's turn of Llama 3
   std::string end_of_text = " </s>";  ///< what eos_token pooling appends

@@ -23,13 +23,15 @@ std::vector<Feature> states_of(const Model& model) {
   return all;
 }
 
+std::string suffix_of(const std::string& variant) { return variant.empty() ? "" : "_" + variant; }
+
 }  // namespace
 
-Session::Session(const Model& model)
+Session::Session(const Model& model, const std::string& variant)
     : model_(model),
-      init_(language_function(model, "init")),
-      decode_(language_function(model, "decode")),
-      context_(context_of(model)),
+      init_(language_function(model, "init" + suffix_of(variant))),
+      decode_(language_function(model, "decode" + suffix_of(variant))),
+      context_(context_of(model, suffix_of(variant))),
       vocab_(0),
       caches_(states_of(model)),
       state_(model.make_state()) {
@@ -60,8 +62,8 @@ std::optional<Session::Function> Session::language_function(const Model& model, 
   return f;
 }
 
-std::int64_t Session::context_of(const Model& model) {
-  if (model.find("init") == nullptr) (void)model.function("decode");
+std::int64_t Session::context_of(const Model& model, const std::string& suffix) {
+  if (model.find("init" + suffix) == nullptr) (void)model.function("decode" + suffix);
   for (const Signature& s : model.signatures())
     for (const Feature& state : s.states) {
       const std::string where = model.path() + ": function '" + s.function + "'";

@@ -20,8 +20,9 @@ namespace d2c::host {
 ///     logits = session.feed(std::array{argmax(logits)});
 class Session {
  public:
-  /// Error(input) where the package has neither `init` nor `decode`, or not as this program writes them.
-  explicit Session(const Model& model);
+  /// `variant`: the adapters to talk with, by the name that `init_NAME` and `decode_NAME` have; empty: `init` and
+  /// `decode`. Error(input) where the package has neither of the two, or not as this program writes them.
+  explicit Session(const Model& model, const std::string& variant = {});
 
   /// Logits after the last token, valid until the next call. Chunks go through `init` where they fit into the context,
   /// single tokens and a tail that does not fit through `decode`. Error(input) for an empty list, a token outside the
@@ -56,7 +57,7 @@ class Session {
     [[nodiscard]] bool gives_all_logits() const { return rows() == chunk; }
   };
   [[nodiscard]] static std::optional<Function> language_function(const Model& model, const std::string& name);
-  [[nodiscard]] static std::int64_t context_of(const Model& model);
+  [[nodiscard]] static std::int64_t context_of(const Model& model, const std::string& suffix);
   [[nodiscard]] const Function& next_function(std::size_t left) const;
   void check(std::span<const std::int32_t> tokens) const;
   void run(const Function& function, std::span<const std::int32_t> tokens);

@@ -1,6 +1,5 @@
 #include "host/inference/text.hpp"
 
-#include "host/inference/tokenizer_files.hpp"
 #include "host/log/log.hpp"
 #include "libs/tokenizer/chat_template.hpp"
 #include "libs/tokenizer/llm2vec_text.hpp"
@@ -35,8 +34,8 @@ struct Text::Stream::Impl {
   tokenizer::StreamDecoder decoder;
 };
 
-Text::Text(PluginRegistry& plugins, const std::string& path, const std::string& chat_template)
-    : impl_(std::make_unique<Impl>(tokenizer_files(plugins, path), chat_template)) {}
+Text::Text(PluginRegistry& plugins, const std::string& path, const std::string& chat_template, TokenizerOf which)
+    : impl_(std::make_unique<Impl>(tokenizer_files(plugins, path, which), chat_template)) {}
 Text::~Text() = default;
 
 std::vector<std::int32_t> Text::encode(std::string_view text) const {
@@ -64,6 +63,7 @@ EncoderInput Text::sentence(const EncoderFacts& encoder, const std::string& inst
   tokenizer::Llm2VecSettings settings;
   settings.pooling = encoder.pooling;
   settings.max_length = encoder.max_length;
+  settings.max_text_tokens = encoder.doc_max_length;
   settings.skip_instruction = encoder.skip_instruction;
   settings.chat_wrapper = encoder.chat_wrapper;
   settings.end_of_text = encoder.end_of_text;

@@ -4,6 +4,7 @@
 #include "host/inference/chat.hpp"
 #include "host/inference/embedder.hpp"
 #include "host/inference/model.hpp"
+#include "host/inference/tokenizer_files.hpp"
 #include "host/loader/plugin_registry.hpp"
 
 #include <cstdint>
@@ -20,7 +21,8 @@ class Text final : public ChatText {
  public:
   /// `path`: a package, or whatever else holds a tokenizer's files. Error(input) saying what to do where it holds none.
   /// `chat_template`: by name; empty: the model's own, which need be there only once a prompt is asked for.
-  Text(PluginRegistry& plugins, const std::string& path, const std::string& chat_template = {});
+  Text(PluginRegistry& plugins, const std::string& path, const std::string& chat_template = {},
+       TokenizerOf which = TokenizerOf::model);
   ~Text() override;
 
   /// As the start of a document: with the token that begins one, if the model's tokenizer puts it there.

@@ -1,5 +1,6 @@
 #include "host/inference/tokenizer_files.hpp"
 
+#include "host/inference/attachments.hpp"
 #include "host/planner/source.hpp"
 
 #include <algorithm>
@@ -37,18 +38,14 @@ Files of_folder(const fs::path& folder) {
   return files;
 }
 
-Files of_package(PluginRegistry& plugins, const std::string& path) {
-  Value options = Value::table();
-  options.set("path", path);
-  const auto reader = plugins.create<d2c_package_reader>(plugins.probe(D2C_PACKAGE_READER, path), options);
-  const d2c_value* description = nullptr;
-  reader.check(reader->describe(reader->self, &description));
+Files of_package(PluginRegistry& plugins, const std::string& path, TokenizerOf which) {
+  const auto attached = attachments(plugins, path);
   Files files;
-  const Value described = Value::from_c(description);
-  if (const Value* items = described.find("items"))
-    for (const Value& item : items->items())
-      if (const std::string name = item.at("name").as_text(); std::ranges::find(kNames, name) != std::end(kNames))
-        files[name] = read(fs::path(path) / "Data" / item.at("path").as_text());
+  for (const char* name : kNames) {
+    auto file = which == TokenizerOf::encoder ? attached.find(std::string(kEncoderAsset) + name) : attached.end();
+    if (file == attached.end()) file = attached.find(name);
+    if (file != attached.end()) files[name] = read(file->second);
+  }
   return files;
 }
 
@@ -63,11 +60,11 @@ Files of_source(PluginRegistry& plugins, const std::string& path) {
 
 }  // namespace
 
-Files tokenizer_files(PluginRegistry& plugins, const std::string& path) {
+Files tokenizer_files(PluginRegistry& plugins, const std::string& path, TokenizerOf which) {
   if (!fs::exists(path)) fail_input(path + ": does not exist");
   Files files;
   if (fs::is_directory(path) && !has_tokenizer(files = of_folder(path)) && fs::exists(fs::path(path) / "Manifest.json"))
-    files = of_package(plugins, path);
+    files = of_package(plugins, path, which);
   else if (fs::is_regular_file(path)) files = of_source(plugins, path);
   if (!has_tokenizer(files))
     fail_input(path + ": has no tokenizer.json and no tokenizer.model; name a folder that has one");

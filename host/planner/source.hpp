@@ -58,4 +58,7 @@ class Source {
 inline constexpr const char* kEmbedding = "model.embed_tokens.weight";
 inline constexpr const char* kHead = "lm_head.weight";
 
+/// What precedes the names of those attachments of a package that are the encoder's own, as it is another model.
+inline constexpr const char* kEncoderAsset = "encoder.";
+
 }  // namespace d2c::host

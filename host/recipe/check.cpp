@@ -55,9 +55,12 @@ void check_key(const KeySpec& key, const Node& node, const std::string& label) {
   const Value value = node.value();
   check_value(value, {key.kind, key.allowed_json}, label, node.origin);
   if (value.is_number()) check_range(value, key, label, node.origin);
-  for (const Node& item : node.items)
-    if (item.kind != Node::Kind::scalar || !item.scalar.is_text())
-      fail_usage(item.origin + ": " + label + " must be a list of strings, and holds " + item.kind_name());
+  for (const Node& item : node.items) {
+    if (item.kind != Node::Kind::scalar || item.scalar.kind() != key.item_kind)
+      fail_usage(item.origin + ": " + label + " must be a list of " +
+                 (key.item_kind == D2C_VALUE_INTEGER ? "integers" : "strings") + ", and holds " + item.kind_name());
+    if (item.scalar.is_number()) check_range(item.scalar, key, "an entry of " + label, item.origin);
+  }
 }
 
 /// A rule matches tensor names, which contain dots, or a role; anything else is a slip of the pen.

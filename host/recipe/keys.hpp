@@ -14,7 +14,7 @@ namespace d2c::host {
 
 struct KeySpec {
   const char* name;
-  d2c_value_kind kind;                                              ///< lists are lists of strings
+  d2c_value_kind kind;
   const char* default_json;                                         ///< nullptr: absent unless written
   const char* help;                                                 ///< one sentence
   const char* allowed_json = nullptr;                               ///< JSON list, nullptr: any
@@ -22,7 +22,8 @@ struct KeySpec {
   std::int64_t maximum = std::numeric_limits<std::int64_t>::max();  ///< numbers
   bool is_path = false;  ///< relative paths are resolved against the folder of the file that says so
   bool required = false;
-  bool of_subject = false;  ///< belongs to the section's subject, see there
+  bool of_subject = false;                    ///< belongs to the section's subject, see there
+  d2c_value_kind item_kind = D2C_VALUE_TEXT;  ///< of a list's items: strings or integers
 };
 
 /// How the entries of an array of tables join those that a recipe inherits.

@@ -111,6 +111,94 @@ std::vector<FunctionSection> read_functions(const Recipe& recipe) {
   return functions;
 }
 
+std::vector<VariantSection> read_variants(const Recipe& recipe, const Value& list) {
+  std::vector<VariantSection> variants;
+  for (const Value& v : list.items()) {
+    variants.push_back({v.at("name").as_text(), v.text_or("weights", ""), v.at("combination").as_text()});
+    const std::string& name = variants.back().name;
+    const std::string origin = recipe.origin_of("variant[" + std::to_string(variants.size() - 1) + "]").text;
+    if (name == "chat" || name == "encoder")
+      fail_usage(origin + ": a variant cannot be called '" + name +
+                 "', which is a stack of its own; choose another name");
+    if (name.empty() ||
+        name.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_") != std::string::npos)
+      fail_usage(origin + ": functions are called after the variant '" + name +
+                 "', so its name consists of letters, digits and '_'");
+  }
+  return variants;
+}
+
+/// The texts' lengths in rising order, the longest known by name alone; encoder.max_length may follow from them.
+std::vector<std::int64_t> resolve_lengths(Recipe& recipe) {
+  std::vector<std::int64_t> lengths;
+  for (const Value& v : recipe.encoder.at("lengths").items()) lengths.push_back(v.as_int());
+  if (lengths.empty()) return lengths;
+  std::sort(lengths.begin(), lengths.end());
+  lengths.erase(std::unique(lengths.begin(), lengths.end()), lengths.end());
+  const std::int64_t longest = recipe.encoder.int_or("max_length", lengths.back());
+  if (lengths.back() > longest)
+    fail_usage(recipe.origin_of("encoder.lengths").text + ": encoder.lengths holds " + std::to_string(lengths.back()) +
+               ", which is more than encoder.max_length = " + std::to_string(longest) + " (" +
+               recipe.origin_of("encoder.max_length").text + ")");
+  recipe.encoder.set("max_length", longest);
+  if (lengths.back() == longest) lengths.pop_back();
+  return lengths;
+}
+
+void add_function(Recipe& recipe, FunctionSection f) {
+  const bool taken = std::any_of(recipe.functions.begin(), recipe.functions.end(),
+                                 [&](const FunctionSection& other) { return other.name == f.name; });
+  if (!taken) recipe.functions.push_back(std::move(f));
+}
+
+/// An encoder's function once more for each shorter length, and for batches of each length.
+void add_lengths_and_batches(Recipe& recipe, const FunctionSection& f, const std::vector<std::int64_t>& lengths) {
+  std::vector<FunctionSection> all{f};
+  for (const std::int64_t length : lengths) {
+    all.push_back(f);
+    all.back().name += "_" + std::to_string(length);
+    all.back().options.set("length", length);
+    add_function(recipe, all.back());
+  }
+  const std::int64_t batch = recipe.encoder.at("batch").as_int();
+  if (batch == 1) return;
+  for (FunctionSection& several : all) {
+    several.name += "_x" + std::to_string(batch);
+    several.options.set("batch", batch);
+    add_function(recipe, std::move(several));
+  }
+}
+
+void add_derived_functions(Recipe& recipe) {
+  const std::vector<std::int64_t> lengths = resolve_lengths(recipe);
+  const std::vector<FunctionSection> written = recipe.functions;
+  for (const FunctionSection& f : written) {
+    if (f.stack == "encoder" && f.options.members().empty()) add_lengths_and_batches(recipe, f, lengths);
+    if (f.stack != "chat") continue;
+    for (const VariantSection& variant : recipe.variants) {
+      FunctionSection other = f;
+      other.name += "_" + variant.name;
+      other.stack = variant.name;
+      add_function(recipe, std::move(other));
+    }
+  }
+}
+
+/// Adapters and functions name stacks that there are.
+void check_stacks(const Recipe& recipe) {
+  std::vector<std::string> known{"chat", "encoder"};
+  for (const VariantSection& variant : recipe.variants) known.push_back(variant.name);
+  const auto check = [&](const std::string& stack, const std::string& where) {
+    if (std::find(known.begin(), known.end(), stack) != known.end()) return;
+    const std::string hint = did_you_mean(stack, known);
+    fail_usage(recipe.origin_of(where).text + ": there is no stack '" + stack + "'" +
+               (hint.empty() ? "; it is chat, encoder or the name of a [[variant]]" : hint));
+  };
+  for (std::size_t i = 0; i < recipe.adapters.size(); ++i)
+    check(recipe.adapters[i].stack, "adapter[" + std::to_string(i) + "].stack");
+  for (const FunctionSection& f : recipe.functions) check(f.stack, f.where);
+}
+
 QuantizeSection read_quantize(const Recipe& recipe, const Value& v) {
   QuantizeSection quantize{v.at("plugin").as_text(), plugin_options("quantize", v), {}};
   const auto& rules = v.at("rule").items();
@@ -142,7 +230,10 @@ void read_sections(Recipe& recipe) {
   recipe.adapters = read_adapters(v.at("adapter"), recipe.combine.plugin);
   recipe.graph = v.at("graph");
   recipe.encoder = v.at("encoder");
+  recipe.variants = read_variants(recipe, v.at("variant"));
   recipe.functions = read_functions(recipe);
+  check_stacks(recipe);
+  add_derived_functions(recipe);
   recipe.quantize = read_quantize(recipe, v.at("quantize"));
   recipe.target = v.at("target");
   recipe.output = {v.at("output").text_or("path", ""), v.at("output").at("writer").as_text(),
@@ -188,6 +279,12 @@ std::string without_indices(const std::string& key) {
 const std::string& Recipe::folder_of(const std::string& key, const std::string& path) const {
   const auto it = folders.find(key);
   return it == folders.end() ? path : it->second;
+}
+
+std::string Recipe::combination_of(const std::string& stack) const {
+  for (const VariantSection& variant : variants)
+    if (variant.name == stack) return variant.combination;
+  return stack == "encoder" ? encoder.text_or("combination", "sequential") : combine.combination;
 }
 
 Origin Recipe::origin_of(const std::string& key) const {

@@ -31,7 +31,7 @@ struct AdapterSection {
   std::string path;
   std::string revision;
   double weight = 1;
-  std::string stack = "chat";  ///< "chat" or "encoder"
+  std::string stack = "chat";  ///< "chat", "encoder" or a variant's name
   std::string plugin;          ///< an adapter merger; base.toml says which is the default
 };
 
@@ -42,10 +42,17 @@ struct AdaptersSection {
   Value options = Value::table();
 };
 
+/// Another set of adapters on the chat model's base, with functions of its own.
+struct VariantSection {
+  std::string name;
+  std::string weights;  ///< "shared+adapter", "separate"; empty: what the adapters need
+  std::string combination = "sequential";
+};
+
 struct FunctionSection {
   std::string name;
   std::string plugin;
-  std::string stack = "chat";  ///< whose weights it reads: "chat", or "encoder" (see encoder.weights)
+  std::string stack = "chat";  ///< whose weights it reads: "chat", "encoder" (see encoder.weights) or a variant's name
   Value options = Value::table();
   std::string where;  ///< the options' table, for check_options: "function[2].options"
 };
@@ -85,7 +92,9 @@ struct Recipe {
   AdaptersSection combine;
   Value graph;    ///< [graph]: context (absent: min(config, 2048)), prefill, kv, attention, precision, functions
   Value encoder;  ///< [encoder]: weights (absent: by the adapters), pooling, max_length, model, ...
-  std::vector<FunctionSection> functions;  ///< those that graph.functions names, in its order
+  std::vector<VariantSection> variants;
+  /// Those that graph.functions names, in its order; then the encoder's for encoder.lengths and the variants'.
+  std::vector<FunctionSection> functions;
   QuantizeSection quantize;
   Value target;  ///< [target]: deployment, compute_units
   OutputSection output;
@@ -103,6 +112,9 @@ struct Recipe {
 
   /// That folder, or else the path that the key holds.
   [[nodiscard]] const std::string& folder_of(const std::string& key, const std::string& path) const;
+
+  /// How the adapters of a stack are combined.
+  [[nodiscard]] std::string combination_of(const std::string& stack) const;
 
   /// The origin of a key or of the nearest enclosing table, for error messages.
   [[nodiscard]] Origin origin_of(const std::string& key) const;

@@ -40,11 +40,12 @@ Value schema_of(const KeySpec& key) {
   Value schema = Value::table();
   schema.set("type", json_type(key.kind));
   schema.set("description", key.help);
-  if (key.kind == D2C_VALUE_LIST) schema.set("items", Value(Value::Table{{"type", "string"}}));
+  if (key.kind == D2C_VALUE_LIST) schema.set("items", Value(Value::Table{{"type", json_type(key.item_kind)}}));
   set_allowed(schema, key.kind, key.allowed_json);
   set_default(schema, key.default_json);
-  if (key.minimum != std::numeric_limits<std::int64_t>::min()) schema.set("minimum", key.minimum);
-  if (key.maximum != std::numeric_limits<std::int64_t>::max()) schema.set("maximum", key.maximum);
+  Value& number = key.kind == D2C_VALUE_LIST ? *schema.find("items") : schema;
+  if (key.minimum != std::numeric_limits<std::int64_t>::min()) number.set("minimum", key.minimum);
+  if (key.maximum != std::numeric_limits<std::int64_t>::max()) number.set("maximum", key.maximum);
   return schema;
 }
 
@@ -132,7 +133,9 @@ std::string default_text(const KeySpec& key) {
 }
 
 std::string values_text(const KeySpec& key) {
-  if (key.allowed_json == nullptr) return key.kind == D2C_VALUE_LIST ? "list of strings" : json_type(key.kind);
+  if (key.allowed_json == nullptr && key.kind == D2C_VALUE_LIST)
+    return std::string("list of ") + json_type(key.item_kind) + "s";
+  if (key.allowed_json == nullptr) return json_type(key.kind);
   std::string text;
   const Value allowed = json::parse(key.allowed_json, key.name);
   for (const Value& value : allowed.items()) text.append(text.empty() ? "" : ", ").append(code(json::dump(value)));

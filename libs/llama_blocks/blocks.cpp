@@ -46,7 +46,8 @@ Node Blocks::mask(Node visible) {
   const bool grouped = settings_.attention == AttentionForm::explicit_ops;
   const DType dtype = grouped ? DType::f32 : settings_.precision;
   Shape shape = g_.type(visible).shape;
-  shape.insert(shape.begin(), grouped ? 3 : 2, 1);
+  if (shape.size() == 2) shape.insert(shape.begin(), 1);
+  shape.insert(shape.begin() + 1, grouped ? 2 : 1, 1);
   // Arithmetic on 1 and 0: coremltools infers the shape of a select with scalar branches as a scalar.
   const Node hidden =
       g_.op("sub", "mask_hidden", {{"x", cast(visible, dtype, "mask_visible")}, {"y", Constant::real(dtype, 1)}});
@@ -90,14 +91,14 @@ Node Blocks::attention(Node h, std::int64_t index, const Rotation& rotation, Nod
   Node y = settings_.attention == AttentionForm::fused ? attend_fused(turned, kv, mask, p)
                                                        : attend_explicit(turned, kv, mask, p);
   y = g_.op("transpose", p + "heads_last", {{"x", y}, {"perm", Constant::i32s({0, 2, 1, 3})}});
-  const std::int64_t tokens = g_.type(h).shape[1];
-  y = g_.op("reshape", p + "joined", {{"x", y}, {"shape", ints({1, tokens, q_size})}});
+  const Shape in = g_.type(h).shape;
+  y = g_.op("reshape", p + "joined", {{"x", y}, {"shape", ints({in[0], in[1], q_size})}});
   return project("o_proj", c_.hidden_size, q_size, c_.attention_output_bias, y);
 }
 
 Node Blocks::split_heads(Node x, std::int64_t heads, const std::string& name) {
-  const std::int64_t tokens = g_.type(x).shape[1];
-  x = g_.op("reshape", name + "_split", {{"x", x}, {"shape", ints({1, tokens, heads, c_.head_dim})}});
+  const Shape in = g_.type(x).shape;
+  x = g_.op("reshape", name + "_split", {{"x", x}, {"shape", ints({in[0], in[1], heads, c_.head_dim})}});
   return g_.op("transpose", name + "_heads", {{"x", x}, {"perm", Constant::i32s({0, 2, 1, 3})}});
 }
 
@@ -112,10 +113,10 @@ Node Blocks::rotate(Node x, const Rotation& rotation, const std::string& name) {
 }
 
 Node Blocks::attend_explicit(Node q, const KeysValues& kv, Node mask, const std::string& p) {
-  const std::int64_t tokens = g_.type(q).shape[2];
+  const Shape in = g_.type(q).shape;
   const Node grouped =
       g_.op("reshape", p + "q_grouped",
-            {{"x", q}, {"shape", ints({1, c_.kv_heads, c_.heads / c_.kv_heads, tokens, c_.head_dim})}});
+            {{"x", q}, {"shape", ints({in[0], c_.kv_heads, c_.heads / c_.kv_heads, in[2], c_.head_dim})}});
   const Node keys = g_.op("expand_dims", p + "keys", {{"x", kv.keys}, {"axes", Constant::i32s({2})}});
   const Node values = g_.op("expand_dims", p + "values", {{"x", kv.values}, {"axes", Constant::i32s({2})}});
   // Scaled before the product: a sum of head_dim products stays further from the end of fp16's range.
@@ -127,7 +128,7 @@ Node Blocks::attend_explicit(Node q, const KeysValues& kv, Node mask, const std:
   w = cast(w, settings_.precision, p + "probabilities");
   const Node y =
       g_.op("matmul", p + "mixed", {{"x", w}, {"y", values}, {"transpose_x", false}, {"transpose_y", false}});
-  return g_.op("reshape", p + "ungrouped", {{"x", y}, {"shape", ints({1, c_.heads, tokens, c_.head_dim})}});
+  return g_.op("reshape", p + "ungrouped", {{"x", y}, {"shape", ints(in)}});
 }
 
 Node Blocks::attend_fused(Node q, const KeysValues& kv, Node mask, const std::string& p) {
@@ -141,10 +142,10 @@ Node Blocks::attend_fused(Node q, const KeysValues& kv, Node mask, const std::st
 Node Blocks::repeat_heads(Node x, const std::string& name) {
   const std::int64_t group = c_.heads / c_.kv_heads;
   if (group == 1) return x;
-  const std::int64_t positions = g_.type(x).shape[2];
+  const Shape in = g_.type(x).shape;
   x = g_.op("expand_dims", name + "_grouped", {{"x", x}, {"axes", Constant::i32s({2})}});
   x = g_.op("tile", name + "_tiled", {{"x", x}, {"reps", ints({1, 1, group, 1, 1})}});
-  return g_.op("reshape", name + "_repeated", {{"x", x}, {"shape", ints({1, c_.heads, positions, c_.head_dim})}});
+  return g_.op("reshape", name + "_repeated", {{"x", x}, {"shape", ints({in[0], c_.heads, in[2], c_.head_dim})}});
 }
 
 Node Blocks::mlp(Node h, const std::string& p) {

@@ -22,7 +22,7 @@ struct Rotation {
   Node cos, sin;
 };
 
-/// Keys and values, each [1, kv heads, positions, head dim] in the graph's precision.
+/// Keys and values, each [texts, kv heads, positions, head dim] in the graph's precision.
 struct KeysValues {
   Node keys, values;
 };
@@ -30,7 +30,7 @@ struct KeysValues {
 /// Takes the keys and values of this call's tokens in a layer; returns those the queries look at.
 using Attended = std::function<KeysValues(std::int64_t layer, const KeysValues& fresh)>;
 
-/// Adds blocks to one function's graph. Activations are [1, tokens, features] in the graph's precision; RMSNorm and
+/// Adds blocks to one function's graph. Activations are [texts, tokens, features] in the graph's precision; RMSNorm and
 /// softmax compute in fp32.
 class Blocks {
  public:
@@ -38,7 +38,7 @@ class Blocks {
   /// as low-rank branches. All three references must outlive the blocks.
   Blocks(Graph& graph, const LlamaConfig& config, const GraphSettings& settings, const EmitRequest& request);
 
-  /// [1, tokens] ids to [1, tokens, hidden].
+  /// [texts, tokens] ids to [texts, tokens, hidden].
   [[nodiscard]] Node embed(Node ids);
 
   /// All decoder layers. `mask` broadcasts to the scores; see `mask`.
@@ -50,7 +50,8 @@ class Blocks {
   /// [.., hidden] to [.., vocabulary].
   [[nodiscard]] Node head(Node x);
 
-  /// A mask for `layers` from a condition of shape [queries or 1, keys]: zero where it holds, kMasked elsewhere.
+  /// A mask for `layers` from a condition of shape [queries or 1, keys], or [texts, queries or 1, keys] where texts differ
+  /// in it: zero where it holds, kMasked elsewhere.
   [[nodiscard]] Node mask(Node visible);
 
   /// Constant tables of the first `positions` positions, [positions, head_dim].

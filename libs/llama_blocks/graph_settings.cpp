@@ -29,8 +29,16 @@ KvLayout kv_layout(const Value& graph) {
 
 }  // namespace
 
-GraphSettings GraphSettings::parse(const Value& graph, const LlamaConfig& config) {
+GraphSettings GraphSettings::parse_uncached(const Value& graph) {
   GraphSettings s;
+  s.attention = choice<AttentionForm>(graph, "attention", "explicit",
+                                      {{"explicit", AttentionForm::explicit_ops}, {"fused", AttentionForm::fused}});
+  s.precision = choice<DType>(graph, "precision", "fp16", {{"fp16", DType::f16}, {"fp32", DType::f32}});
+  return s;
+}
+
+GraphSettings GraphSettings::parse(const Value& graph, const LlamaConfig& config) {
+  GraphSettings s = parse_uncached(graph);
   s.context = graph.int_or("context", std::min<std::int64_t>(config.max_positions, 2048));
   if (s.context < 1 || s.context > std::min(config.max_positions, kMaxPositions))
     fail_usage("graph.context is " + std::to_string(s.context) + "; set it to 1.." +
@@ -41,9 +49,6 @@ GraphSettings GraphSettings::parse(const Value& graph, const LlamaConfig& config
     fail_usage("graph.prefill is " + std::to_string(s.prefill) + " but graph.context is " + std::to_string(s.context) +
                "; set graph.prefill to 1.." + std::to_string(s.context) + " or enlarge graph.context");
   s.kv = kv_layout(graph);
-  s.attention = choice<AttentionForm>(graph, "attention", "explicit",
-                                      {{"explicit", AttentionForm::explicit_ops}, {"fused", AttentionForm::fused}});
-  s.precision = choice<DType>(graph, "precision", "fp16", {{"fp16", DType::f16}, {"fp32", DType::f32}});
   return s;
 }
 

@@ -30,6 +30,8 @@ struct GraphSettings {
   /// `graph` is the recipe's table. Defaults: context min(max_position_embeddings, 2048), prefill min(context, 64).
   /// Errors are Error(usage) saying which key to set.
   static GraphSettings parse(const Value& graph, const LlamaConfig& config);
+  /// For functions without a cache: context and prefill, which may be meant for another model, stay 0.
+  static GraphSettings parse_uncached(const Value& graph);
 };
 
 [[nodiscard]] const char* name_of(KvLayout layout);

@@ -48,7 +48,8 @@ struct Attention {
   std::int64_t shared = 1;                 ///< heads in a row that one task does, because their keys are the same
   std::optional<BroadcastIndex> cache_of;  ///< of a head of the queries: which of keys and values
   std::shared_ptr<const Place> q, mask, scratch, out;
-  std::int64_t mask_rows = 0;
+  std::int64_t mask_rows = 0, masks = 1;
+  std::optional<BroadcastIndex> mask_of;  ///< of a head of the queries: which of the masks; absent: the one
   float scale = 1;
   Cached k, v;
 
@@ -58,7 +59,7 @@ struct Attention {
   [[nodiscard]] std::pair<std::int64_t, std::int64_t> visible(const Frame& f) const {
     if (mask == nullptr) return {0, keys};
     std::int64_t first = keys, last = 0;
-    for (std::int64_t r = 0; r < mask_rows; ++r) {
+    for (std::int64_t r = 0; r < masks * mask_rows; ++r) {
       const float* row = mask->reals(f) + r * keys;
       std::int64_t low = 0, high = keys;
       while (low < high && row[low] <= kHidden) ++low;
@@ -92,15 +93,17 @@ struct Attention {
           ConstMap(x, rows, width) * ConstMap(static_cast<const float*>(key.data), count, width).transpose();
     else kernels::score_keys(x, rows, key, scores);
     for (std::int64_t i = 0; i < rows; ++i)
-      kernels::softmax(scores + i * count, scale, bias(f, i % queries, first), count, scores + i * count);
+      kernels::softmax(scores + i * count, scale, bias(f, head, i % queries, first), count, scores + i * count);
     if (many)
       Map(y, rows, value_width).noalias() =
           ConstMap(scores, rows, count) * ConstMap(static_cast<const float*>(value.data), count, value_width);
     else kernels::mix_values(scores, rows, value, y);
   }
 
-  [[nodiscard]] const float* bias(const Frame& f, std::int64_t query, std::int64_t first) const {
-    return mask == nullptr ? nullptr : mask->reals(f) + (mask_rows == 1 ? 0 : query * keys) + first;
+  [[nodiscard]] const float* bias(const Frame& f, std::int64_t head, std::int64_t query, std::int64_t first) const {
+    if (mask == nullptr) return nullptr;
+    const std::int64_t row = (mask_of ? (*mask_of)(head)*mask_rows : 0) + (mask_rows == 1 ? 0 : query);
+    return mask->reals(f) + row * keys + first;
   }
 };
 
@@ -169,9 +172,15 @@ void add_scaled_dot_product_attention(Op& op) {
     const TensorType& mask = op.type("attn_mask");
     const std::size_t m = mask.shape.size();
     a.mask_rows = m >= 2 ? mask.shape[m - 2] : 1;
-    if (!is_real(mask.dtype) || m < 1 || mask.shape[m - 1] != k.shape[rank - 2] ||
-        (a.mask_rows != 1 && a.mask_rows != q.shape[rank - 2]) || mask.count() != a.mask_rows * mask.shape[m - 1])
-      op.fail("a mask " + mask.text() + " is not supported");
+    const Shape heads(q.shape.begin(), q.shape.end() - 2);
+    const Shape masks(mask.shape.begin(), mask.shape.end() - std::min<std::ptrdiff_t>(2, std::ssize(mask.shape)));
+    bool fits_mask = is_real(mask.dtype) && m >= 1 && m <= rank && mask.shape[m - 1] == k.shape[rank - 2] &&
+                     (a.mask_rows == 1 || a.mask_rows == q.shape[rank - 2]);
+    for (std::size_t i = 0; fits_mask && i < masks.size(); ++i)
+      fits_mask = masks[i] == 1 || masks[i] == heads[heads.size() - masks.size() + i];
+    if (!fits_mask) op.fail("a mask " + mask.text() + " is not supported");
+    a.masks = count_of(masks);
+    if (a.masks > 1) a.mask_of.emplace(masks, heads);
     a.mask = op.numbers("attn_mask");
   }
   add(op, std::move(a), op.id("query"), op.id("key"), op.id("value"));

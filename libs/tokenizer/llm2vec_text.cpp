@@ -10,8 +10,6 @@ namespace d2c::tokenizer {
 namespace {
 
 constexpr std::string_view kSeparator = "!@#$%^&*()";
-/// Longer texts are shortened by whole words before anything is joined to them.
-constexpr std::int64_t kMaxTextTokens = 400;
 
 /// White space as Python's str.split() and str.strip() know it.
 bool is_space(char32_t c) { return is_white_space(c) || (c >= 0x1C && c <= 0x1F); }
@@ -38,10 +36,11 @@ std::int64_t token_count(const Tokenizer& tokenizer, std::string_view text, std:
   return std::min(static_cast<std::int64_t>(tokenizer.encode(text, {false, true}).size()), max_length);
 }
 
-std::string shortened(const Tokenizer& tokenizer, std::string text, std::int64_t max_length) {
-  for (std::int64_t count; (count = token_count(tokenizer, text, max_length)) > kMaxTextTokens;) {
+std::string shortened(const Tokenizer& tokenizer, std::string text, const Llm2VecSettings& settings) {
+  const std::int64_t limit = settings.max_text_tokens;
+  for (std::int64_t count; (count = token_count(tokenizer, text, settings.max_length)) > limit;) {
     const auto words = words_of(text);
-    const double ratio = static_cast<double>(kMaxTextTokens) / static_cast<double>(count);
+    const double ratio = static_cast<double>(limit) / static_cast<double>(count);
     const auto kept = static_cast<std::size_t>(static_cast<double>(words.size()) * ratio);
     std::string joined;
     for (std::size_t i = 0; i < kept; ++i) joined.append(i == 0 ? "" : " ").append(words[i]);
@@ -84,7 +83,7 @@ std::vector<std::int32_t> mask_of(const Tokenizer& tokenizer, const Llm2VecSetti
 
 Llm2VecText prepare_llm2vec(const Tokenizer& tokenizer, const Llm2VecSettings& settings, const std::string& instruction,
                             const std::string& text) {
-  const std::string fitting = shortened(tokenizer, text, settings.max_length);
+  const std::string fitting = shortened(tokenizer, text, settings);
   const std::string whole = prepared(settings, instruction, fitting);
   // The separator marks where the text begins and is taken out again; texts may hold it themselves.
   std::string joined, own;

@@ -13,7 +13,8 @@ namespace d2c::tokenizer {
 struct Llm2VecSettings {
   std::string pooling = "mean";  ///< mean, weighted_mean, eos_token, last_token, bos_token
   std::int64_t max_length = 512;
-  bool skip_instruction = true;       ///< the instruction is seen, not pooled
+  std::int64_t max_text_tokens = 400;  ///< longer texts are shortened by whole words before anything is joined to them
+  bool skip_instruction = true;        ///< the instruction is seen, not pooled
   bool chat_wrapper = false;          ///< as a user's turn of Llama 3, as the package does for Meta-Llama-3-8B-Instruct
   std::string end_of_text = " </s>";  ///< what eos_token pooling appends
 };

@@ -89,15 +89,22 @@ void emit_step(const EmitRequest& request, Graph& g, const LlamaConfig& config, 
   g.metadata("d2c.model", metadata(config, settings));
 }
 
+/// "decode" and, for other adapters on the same base, "decode_NAME".
+bool is_called(const std::string& function, const std::string& name) {
+  return function == name || function.starts_with(name + "_");
+}
+
 }  // namespace
 
 void LlamaDecoder::emit(const EmitRequest& request, Graph& graph) {
   const LlamaConfig config = LlamaConfig::parse(request.config);
   const GraphSettings settings = GraphSettings::parse(request.settings.at("graph"), config);
-  if (request.function == "init")
+  if (is_called(request.function, "init"))
     emit_step(request, graph, config, settings, settings.prefill, all_logits_ ? Rows::all : Rows::last_valid);
-  else if (request.function == "decode") emit_step(request, graph, config, settings, 1, Rows::all);
-  else fail_usage("llama_decoder builds the functions init and decode, not '" + request.function + "'");
+  else if (is_called(request.function, "decode")) emit_step(request, graph, config, settings, 1, Rows::all);
+  else
+    fail_usage("llama_decoder builds the functions init and decode, also as init_NAME and decode_NAME, not '" +
+               request.function + "'");
 }
 
 }  // namespace d2c::llama

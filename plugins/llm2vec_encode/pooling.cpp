@@ -3,12 +3,17 @@
 namespace d2c::llama {
 namespace {
 
-/// fp32 [1, tokens]: how much each token counts, before normalization.
+/// fp32 [texts, tokens]: how much each token counts, before normalization.
 Node token_weights(Graph& g, Pooling pooling, Node pooling_mask) {
   const Node counts = g.op("greater", "pooled", {{"x", pooling_mask}, {"y", Constant::i32(0)}});
   const Node ones = g.op("cast", "pooled_fp32", {{"x", counts}, {"dtype", "fp32"}});
-  if (pooling != Pooling::weighted_mean) return ones;
-  const Node rank = g.op("cumsum", "pooled_rank", {{"x", ones}, {"axis", 1}, {"exclusive", false}, {"reverse", false}});
+  if (pooling == Pooling::mean) return ones;
+  const bool from_end = pooling == Pooling::last_token;
+  Node rank = g.op("cumsum", "pooled_rank", {{"x", ones}, {"axis", 1}, {"exclusive", false}, {"reverse", from_end}});
+  if (pooling != Pooling::weighted_mean) {
+    const Node first = g.op("equal", "pooled_first", {{"x", rank}, {"y", Constant::real(DType::f32, 1)}});
+    rank = g.op("cast", "pooled_first_fp32", {{"x", first}, {"dtype", "fp32"}});
+  }
   return g.op("mul", "pooled_weights", {{"x", rank}, {"y", ones}});
 }
 

@@ -7,8 +7,8 @@
 
 namespace d2c::llama {
 
-/// `hidden` fp32 [1, tokens, features], `pooling_mask` int32 [1, tokens], positive where a token counts. Gives fp32
-/// [1, features]; zeros where no token counts.
+/// `hidden` fp32 [texts, tokens, features], `pooling_mask` int32 [texts, tokens], positive where a token counts. Gives fp32
+/// [texts, features]; zeros where no token counts.
 [[nodiscard]] Node pool(Graph& g, Pooling pooling, Node hidden, Node pooling_mask);
 
 }  // namespace d2c::llama

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+_ROOT = Path(__file__).resolve().parents[3]
+sys.path[:0] = [str(_ROOT / folder) for folder in ("tests", "tests/judge", "tools")]
 
 _measured = {}
 

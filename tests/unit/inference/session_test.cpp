@@ -87,6 +87,15 @@ TEST(Session, WithoutDecodeRefusesATailThatNoChunkReaches) {
   EXPECT_THAT(error([&] { (void)session.feed(Tokens{1}); }), HasSubstr("decode"));
 }
 
+TEST(Session, TalksWithTheVariantAskedFor) {
+  const CountingModel model("init,decode,other");
+  for (const std::size_t count : {1U, 4U, 7U}) {
+    Session session(model.get(), "other");
+    EXPECT_EQ(argmax(session.feed(counting(count))), (next_after(counting(count)) + 1) % 16) << count;
+  }
+  EXPECT_THAT(error([&] { Session session(model.get(), "third"); }), HasSubstr("no function 'decode_third'"));
+}
+
 TEST(Session, NeedsALanguageModel) {
   const CountingModel encoder("encode"), strange("strange");
   EXPECT_THAT(error([&] { Session session(encoder.get()); }), HasSubstr("no function 'decode', only encode"));

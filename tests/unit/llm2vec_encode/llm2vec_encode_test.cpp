@@ -34,6 +34,42 @@ TEST(Llm2VecEncoder, GivesTheAgreedSignature) {
   EXPECT_THAT(test::outputs(encode), ElementsAre("embedding fp32[1,64]"));
 }
 
+TEST(Llm2VecEncoder, TakesShorterTextsInAFunctionOfTheirOwn) {
+  FakeWeights weights;
+  host::Program program;
+  const Value s = settings(R"({"max_length": 24})");
+  emit(test::config("bi_tiny_bf16"), s, weights, program);
+  Llm2VecEncoder shorter{Config(Value(Value::Table{{"length", 8}}))};
+  const auto encode =
+      test::emit(shorter, {"encode_8", 0, "chat", {}, test::config("bi_tiny_bf16"), s}, weights, program);
+  EXPECT_THAT(test::features(encode, D2C_NODE_INPUT), testing::Contains("input_ids int32[1,8]"));
+  Llm2VecEncoder longer{Config(Value(Value::Table{{"length", 25}}))};
+  EXPECT_THROW(test::emit(longer, {"encode_25", 0, "chat", {}, test::config("bi_tiny_bf16"), s}, weights, program),
+               Error);
+}
+
+TEST(Llm2VecEncoder, TakesSeveralTextsAtOnceWhereAsked) {
+  for (const char* attention : {"explicit", "fused"}) {
+    FakeWeights weights;
+    host::Program program;
+    Value s = settings(R"({"max_length": 24, "pooling": "weighted_mean"})");
+    s.find("graph")->set("attention", attention);
+    Llm2VecEncoder encoder{Config(Value(Value::Table{{"batch", 3}}))};
+    const auto encode =
+        test::emit(encoder, {"encode_x3", 0, "chat", {}, test::config("bi_tiny_bf16"), s}, weights, program);
+    EXPECT_THAT(test::features(encode, D2C_NODE_INPUT), testing::Contains("pooling_mask int32[3,24]"));
+    EXPECT_THAT(test::outputs(encode), ElementsAre("embedding fp32[3,64]"));
+  }
+}
+
+TEST(Llm2VecEncoder, DoesNotMindTheContextOfAnotherModel) {
+  FakeWeights weights;
+  host::Program program;
+  EXPECT_NO_THROW(emit(test::config("bi_tiny_bf16"),
+                       test::settings(R"({"context": 100000, "prefill": 8})", R"({"max_length": 24})"), weights,
+                       program));
+}
+
 TEST(Llm2VecEncoder, BuildsEveryModelOfTheReferenceSetWithEveryPooling) {
   for (const auto& entry : std::filesystem::directory_iterator("tests/data/llama_blocks/configs"))
     for (const char* precision : {"fp16", "fp32"})
@@ -85,7 +121,26 @@ TEST(Llm2VecEncoder, TellsCallersHowToPool) {
   EXPECT_EQ(v.at("pooling").as_text(), "last_token");
   EXPECT_EQ(v.at("max_length").as_int(), 512);
   EXPECT_EQ(v.at("hidden_size").as_int(), 64);
+  EXPECT_EQ(v.at("vocab_size").as_int(), 600);
+  EXPECT_EQ(v.at("doc_max_length").as_int(), 400);
   EXPECT_FALSE(v.at("skip_instruction").as_bool());
+  EXPECT_FALSE(v.at("chat_wrapper").as_bool());
+}
+
+TEST(Llm2VecEncoder, PreparesTextsByTheModelsNameUnlessToldOtherwise) {
+  const auto rules = [](const char* name, const char* encoder) {
+    Value config = test::config("bi_tiny_bf16");
+    config.set("_name_or_path", name);
+    FakeWeights weights;
+    host::Program program;
+    emit(config, settings(encoder), weights, program);
+    return json::parse(program.metadata().at("d2c.encoder"), "metadata");
+  };
+  EXPECT_TRUE(rules("meta-llama/Meta-Llama-3-8B-Instruct", "{}").at("chat_wrapper").as_bool());
+  EXPECT_FALSE(rules("meta-llama/Meta-Llama-3-8B-Instruct", R"({"chat_wrapper": false})").at("chat_wrapper").as_bool());
+  EXPECT_TRUE(rules("mine", R"({"chat_wrapper": true})").at("chat_wrapper").as_bool());
+  EXPECT_EQ(rules("meta-llama/Meta-Llama-3-8B", "{}").at("end_of_text").as_text(), "<|end_of_text|>");
+  EXPECT_EQ(rules("mine", R"({"end_of_text": "<end>"})").at("end_of_text").as_text(), "<end>");
 }
 
 TEST(Llm2VecEncoder, SaysWhichKeyToSet) {

@@ -72,6 +72,75 @@ options = { depth = 2 }
   EXPECT_EQ(r.functions[1].name, "a");
 }
 
+constexpr const char* kThreeFunctions = R"(
+[graph]
+functions = ["init", "decode", "encode"]
+[[function]]
+name = "init"
+plugin = "p"
+[[function]]
+name = "decode"
+plugin = "p"
+[[function]]
+name = "encode"
+plugin = "q"
+stack = "encoder"
+)";
+
+std::vector<std::string> names(const std::vector<FunctionSection>& functions) {
+  std::vector<std::string> names;
+  for (const FunctionSection& f : functions) names.push_back(f.name + "@" + f.stack);
+  return names;
+}
+
+TEST_F(RecipeFile, GivesShorterTextsFunctionsOfTheirOwn) {
+  write("r.toml", std::string(kThreeFunctions) + "[encoder]\nlengths = [128, 32, 512, 32]\n");
+  const Recipe r = load("r.toml");
+  EXPECT_THAT(names(r.functions),
+              ElementsAre("init@chat", "decode@chat", "encode@encoder", "encode_32@encoder", "encode_128@encoder"));
+  EXPECT_EQ(r.encoder.at("max_length").as_int(), 512);
+  EXPECT_EQ(r.functions[3].options.at("length").as_int(), 32);
+  write("longer.toml", std::string(kThreeFunctions) + "[encoder]\nmax_length = 64\nlengths = [16]\n");
+  EXPECT_THAT(names(load("longer.toml").functions), testing::Contains("encode_16@encoder"));
+}
+
+TEST_F(RecipeFile, GivesBatchesOfTextsFunctionsOfTheirOwn) {
+  write("r.toml", std::string(kThreeFunctions) + "[encoder]\nbatch = 8\nlengths = [32]\nmax_length = 64\n");
+  const Recipe r = load("r.toml");
+  EXPECT_THAT(names(r.functions), ElementsAre("init@chat", "decode@chat", "encode@encoder", "encode_32@encoder",
+                                              "encode_x8@encoder", "encode_32_x8@encoder"));
+  EXPECT_EQ(r.functions[5].options, Value(Value::Table{{"length", 32}, {"batch", 8}}));
+}
+
+TEST_F(RecipeFile, RefusesLengthsThatTheEncoderDoesNotTake) {
+  write("long.toml", std::string(kThreeFunctions) + "[encoder]\nmax_length = 64\nlengths = [16, 65]\n");
+  EXPECT_THAT(error("long.toml"), HasSubstr("encoder.lengths holds 65, which is more than encoder.max_length = 64"));
+  write("zero.toml", "[encoder]\nlengths = [0]\n");
+  EXPECT_EQ(error("zero.toml"), "zero.toml:2:12: an entry of encoder.lengths must be at least 1, not 0");
+  write("text.toml", "[encoder]\nlengths = [\"64\"]\n");
+  EXPECT_EQ(error("text.toml"), "text.toml:2:12: encoder.lengths must be a list of integers, and holds a string");
+}
+
+TEST_F(RecipeFile, GivesEveryVariantItsFunctions) {
+  write("r.toml", std::string(kThreeFunctions) +
+                      "[[variant]]\nname = \"coder\"\n[[variant]]\nname = \"poet\"\nweights = \"separate\"\n"
+                      "[[adapter]]\npath = \"/a\"\nstack = \"coder\"\n");
+  const Recipe r = load("r.toml");
+  EXPECT_THAT(names(r.functions), ElementsAre("init@chat", "decode@chat", "encode@encoder", "init_coder@coder",
+                                              "init_poet@poet", "decode_coder@coder", "decode_poet@poet"));
+  EXPECT_EQ(r.variants.at(1).weights, "separate");
+  EXPECT_EQ(r.combination_of("coder"), "sequential");
+}
+
+TEST_F(RecipeFile, RefusesStacksThatThereAreNot) {
+  write("adapter.toml", std::string(kThreeFunctions) + "[[adapter]]\npath = \"/a\"\nstack = \"encodr\"\n");
+  EXPECT_EQ(error("adapter.toml"), "adapter.toml:15:1: there is no stack 'encodr'; did you mean 'encoder'?");
+  write("name.toml", std::string(kThreeFunctions) + "[[variant]]\nname = \"a b\"\n");
+  EXPECT_THAT(error("name.toml"), HasSubstr("letters, digits and '_'"));
+  write("taken.toml", std::string(kThreeFunctions) + "[[variant]]\nname = \"chat\"\n");
+  EXPECT_THAT(error("taken.toml"), HasSubstr("cannot be called 'chat'"));
+}
+
 TEST_F(RecipeFile, SaysWhereAnUnknownKeyStands) {
   write("r.toml", "schema = 1\n\n[graph]\nprefill = 8\n  contxt = 64\n");
   EXPECT_EQ(error("r.toml"), "r.toml:5:3: unknown key 'contxt' in [graph]; did you mean 'context'?");
