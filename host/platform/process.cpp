@@ -13,6 +13,11 @@
 
 namespace d2c::host {
 
+std::uint64_t physical_memory() noexcept {
+  const long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
+  return pages > 0 && size > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size) : 0;
+}
+
 #ifdef __APPLE__
 
 std::filesystem::path program_file() {

@@ -12,6 +12,9 @@ namespace d2c::host {
 /// Bytes of memory the process holds now, mapped pages included; 0 where the system does not tell.
 [[nodiscard]] std::uint64_t resident_memory() noexcept;
 
+/// Memory of the machine; 0 where the system does not tell.
+[[nodiscard]] std::uint64_t physical_memory() noexcept;
+
 /// The most it has held so far.
 [[nodiscard]] std::uint64_t peak_resident_memory() noexcept;
 
