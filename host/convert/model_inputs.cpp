@@ -133,8 +133,10 @@ ModelInputs open_inputs(const Recipe& recipe, PluginRegistry& plugins) {
     inputs.encoder_model =
         open_source(recipe, plugins, "encoder", recipe.folder_of("encoder.model", other), "", Value::table());
   inputs.chat = open_stack(recipe, plugins, "chat", *inputs.model);
-  if (encodes) inputs.encoder = open_stack(recipe, plugins, "encoder", inputs.encoder_base());
-  inputs.encoder_weights = choose_encoder_weights(recipe, inputs);
+  if (encodes) {
+    inputs.encoder = open_stack(recipe, plugins, "encoder", inputs.encoder_base());
+    inputs.encoder_weights = choose_encoder_weights(recipe, inputs);
+  }
   inputs.variants = open_variants(recipe, plugins, inputs);
   return inputs;
 }

@@ -36,10 +36,10 @@ class Scenario:
             return self.model.pick(None, "separate")
         return self.model.pick(None, "shared+adapter") if self.chat else None
 
-    def convert(self, precision):
+    def convert(self, precision, functions=("init", "decode", "encode")):
         flags = settings(quantize__plugin='"none"', graph__precision=f'"{precision}"', graph__context=48,
                          graph__prefill=8, graph__attention=f'"{self.attention}"', encoder__max_length=LONGEST,
-                         encoder__pooling=f'"{self.pooling}"', encoder__lengths=json.dumps(self.lengths), encoder__batch=self.batch)
+                         graph__functions=json.dumps(functions), encoder__pooling=f'"{self.pooling}"', encoder__lengths=json.dumps(self.lengths), encoder__batch=self.batch)
         if self.weights:
             flags += settings(encoder__weights=f'"{self.weights}"')
         for flag, adapters in (("--adapter", self.chat), ("--encoder-adapter", self.encoder)):
@@ -122,3 +122,37 @@ def test_a_random_fp16_encoder_embeds_within_its_rounding(seed, tmp_path, measur
     rows, _ = scenario.embed(inputs)
     for ours, theirs in zip(rows, scenario.expected(inputs)):
         measure("fp16 encoder, 1 - cosine", 1 - cosine(ours, theirs), 1e-3)
+
+
+@pytest.mark.parametrize("seed", [200, 201])
+def test_an_encoder_may_be_another_model_with_a_shorter_context(seed, tmp_path, measure):
+    scenario = Scenario(seed, tmp_path)
+    chat = RandomModel(seed + 50, tmp_path / "other")
+    config = scenario.model.config | {"max_position_embeddings": LONGEST}
+    (scenario.model.path / "config.json").write_text(json.dumps(config))
+    flags = settings(quantize__plugin='"none"', graph__precision='"fp32"', graph__context=100,
+                     encoder__model=f'"{scenario.model.path}"', encoder__pooling=f'"{scenario.pooling}"')
+    for a in scenario.encoder:
+        flags += ["--encoder-adapter", f"{a.path}:{scenario.strengths[a.path]}"]
+    report = scenario.program.report("convert", "--model", chat.path, "-o", scenario.package, *flags)
+    assert [p["weights"] for p in report["encoder_policies"] if "bytes" in p] == ["separate"]
+
+    scenario.chat = []
+    inputs = scenario.inputs()
+    expected = scenario.expected(inputs)
+    measure("fp32 encoder", np.abs(scenario.embed(inputs)[0] - expected).max() / expected.std(), 2e-4)
+
+
+@pytest.mark.parametrize("seed", [3, 7, 11])
+def test_the_plan_prices_what_the_package_then_holds(seed, tmp_path):
+    """What a policy adds is the difference between packages with and without the encoder."""
+    scenario = Scenario(seed, tmp_path)
+    scenario.lengths, scenario.batch = [], 1
+    for policy in scenario.convert("fp16")["encoder_policies"]:
+        if "bytes" not in policy:
+            continue
+        scenario.weights = policy["weights"]
+        weights = scenario.convert("fp16")["weights"]
+        alone = scenario.convert("fp16", functions=["init", "decode"])["weights"]
+        kept = {w["key"] for w in alone}
+        assert policy["bytes"] == sum(w["bytes"] for w in weights if w["key"] not in kept)
