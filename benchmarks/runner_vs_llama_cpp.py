@@ -136,19 +136,22 @@ def models(options, programs):
     """name -> (package, GGUF file)."""
     folder = CACHE / "runner-bench"
     folder.mkdir(parents=True, exist_ok=True)
-    convert = [options.program, "convert", "--force", "-q", "--context", "512",
-               "--set", 'graph.functions=["init", "decode"]']
+
+    def convert(model, package):
+        run(options.program, "convert", "base", "--model", model, "-o", package, "--force", "-q", "--context", "512",
+            "--set", 'graph.functions=["init", "decode"]')
+
     found = {}
     if options.gguf and Path(options.gguf).exists():
         package, gguf = folder / "smollm2-135m-4bit.mlpackage", folder / "smollm2-135m.Q4_0.gguf"
         if not package.exists():
-            run(*convert, "base", "--model", options.gguf, "-o", package)
+            convert(options.gguf, package)
         if not gguf.exists():
             run(programs / "llama-quantize", "--allow-requantize", "--pure", options.gguf, gguf, "Q4_0")
         found["smollm2-135m"] = (package, gguf)
     package, gguf = folder / "llama3.2-1b-4bit.mlpackage", folder / "llama3.2-1b.Q4_0.gguf"
     if not package.exists():
-        run(*convert, "base", "--model", "synthetic:llama3.2-1b", "-o", package)
+        convert("synthetic:llama3.2-1b", package)
     if not gguf.exists():
         write_shape(gguf, LLAMA_1B)
     found["llama3.2-1b"] = (package, gguf)
