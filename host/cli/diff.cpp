@@ -9,10 +9,13 @@
 namespace d2c::host::cli {
 namespace {
 
-Source open(PluginRegistry& plugins, const std::string& path) {
+std::unique_ptr<Tensors> open(PluginRegistry& plugins, const std::string& path) {
   Value options = Value::table();
   options.set("path", path);
-  return Source(plugins.create<d2c_weight_source>(plugins.probe(D2C_WEIGHT_SOURCE, path), options));
+  if (const auto reader = plugins.recognise(D2C_PACKAGE_READER, path))
+    return package_tensors(plugins.create<d2c_package_reader>(reader, options));
+  return checkpoint_tensors(
+      std::make_unique<Source>(plugins.create<d2c_weight_source>(plugins.probe(D2C_WEIGHT_SOURCE, path), options)));
 }
 
 std::string number(const Value& entry, const char* key) {
@@ -39,8 +42,8 @@ std::string diff_text(const Value& report) {
 
 std::string diff(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, {});
-  const Source first = open(plugins, a.subject), second = open(plugins, a.diff.other);
-  const Value report = host::diff(first, second, a.diff.diff);
+  const auto first = open(plugins, a.subject), second = open(plugins, a.diff.other);
+  const Value report = host::diff(*first, *second, a.diff.diff);
   const std::string text = result(a.json, report, diff_text(report));
   if (report.bool_or("equal", false)) return text;
   throw CheckFailed{text};

@@ -1,12 +1,14 @@
 #include "host/diff/diff.hpp"
 
 #include "host/stop/stop.hpp"
-#include "libs/numeric/convert.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <optional>
+#include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace d2c::host {
@@ -32,28 +34,41 @@ struct Difference {
 
 bool is_floating(DType type) { return type == DType::f16 || type == DType::bf16 || type == DType::f32; }
 
-Difference compare(const Source& a, std::size_t i, const Source& b, std::size_t j) {
-  const TensorType &type_a = a.tensors()[i].type, &type_b = b.tensors()[j].type;
-  const bool floating = is_floating(type_a.dtype) && is_floating(type_b.dtype);
-  const std::int64_t all = rows_of(type_a.shape), columns = columns_of(type_a.shape);
+using Entry = Tensors::Entry;
+
+struct Side {
+  const Tensors& tensors;
+  std::size_t index;
+
+  [[nodiscard]] const Entry& entry() const { return tensors.entries()[index]; }
+};
+
+bool same_bytes(const Side& a, const Side& b, std::int64_t first, std::int64_t rows) {
+  if (a.entry().dtype == DType::none || a.entry().dtype != b.entry().dtype) return false;
+  const auto left = a.tensors.bytes(a.index, first, rows), right = b.tensors.bytes(b.index, first, rows);
+  return std::memcmp(left->data(), right->data(), left->size()) == 0;
+}
+
+bool has_numbers(const Side& side) { return side.tensors.is_package() || is_floating(side.entry().dtype); }
+
+Difference compare(const Side& a, const Side& b, std::int64_t all, std::int64_t columns) {
   const std::int64_t step = std::max<std::int64_t>(1, kTileElements / std::max<std::int64_t>(1, columns));
+  const bool floating = has_numbers(a) && has_numbers(b);
   Difference difference;
-  difference.same_bytes = type_a.dtype == type_b.dtype;
   std::vector<float> x, y;
   for (std::int64_t first = 0; first < all; first += step) {
     stop::throw_if_requested();
     const std::int64_t rows = std::min(step, all - first);
-    const RowView left = a.rows(i, first, rows), right = b.rows(j, first, rows);
-    if (type_a.dtype == type_b.dtype && std::memcmp(left.data(), right.data(), left.size()) == 0 && !floating) continue;
-    difference.same_bytes = difference.same_bytes && std::memcmp(left.data(), right.data(), left.size()) == 0;
+    const bool same = same_bytes(a, b, first, rows);
+    difference.same_bytes = difference.same_bytes && same;
     if (!floating) {
-      difference.max_abs = std::numeric_limits<double>::infinity();
+      if (!same) difference.max_abs = std::numeric_limits<double>::infinity();
       continue;
     }
     x.resize(static_cast<std::size_t>(rows * columns));
     y.resize(x.size());
-    numeric::to_float(type_a.dtype, left.data(), x.size(), x.data());
-    numeric::to_float(type_b.dtype, right.data(), y.size(), y.data());
+    a.tensors.numbers(a.index, first, rows, x.data());
+    b.tensors.numbers(b.index, first, rows, y.data());
     for (std::size_t k = 0; k < x.size(); ++k) difference.add(x[k], y[k]);
   }
   return difference;
@@ -69,47 +84,85 @@ Value describe(const Difference& d) {
   return v;
 }
 
+/// Rows that both have, where the rest is a package's padding; nothing where the shapes really differ. Dimensions of one
+/// element do not count where a package is concerned.
+std::optional<std::int64_t> common_rows(const Side& a, const Side& b) {
+  Shape x = a.entry().shape, y = b.entry().shape;
+  if (x == y) return rows_of(x);
+  if (!a.tensors.is_package() && !b.tensors.is_package()) return std::nullopt;
+  std::erase(x, 1);
+  std::erase(y, 1);
+  if (x == y && a.entry().shape.front() == b.entry().shape.front()) return rows_of(a.entry().shape);
+  if (x.size() < 2 || x.size() != y.size() || !std::equal(x.begin() + 1, x.end(), y.begin() + 1)) return std::nullopt;
+  const bool padded = x.front() > y.front() ? a.tensors.is_package() : b.tensors.is_package();
+  return padded ? std::optional(std::min(x.front(), y.front())) : std::nullopt;
+}
+
 /// Null where the two count as equal.
-Value compare_tensors(const Source& a, std::size_t i, const Source& b, std::size_t j, const DiffOptions& options) {
-  const TensorType &type_a = a.tensors()[i].type, &type_b = b.tensors()[j].type;
+Value compare_tensors(const Side& a, const Side& b, const DiffOptions& options) {
   Value result = Value::table();
-  if (type_a.shape != type_b.shape) {
+  const auto rows = common_rows(a, b);
+  if (!rows) {
     result.set("reason", "the shapes differ");
   } else {
-    const Difference difference = compare(a, i, b, j);
-    if (difference.same_bytes || (options.tolerance > 0 && difference.max_abs <= options.tolerance)) return {};
+    const Difference difference = compare(a, b, *rows, columns_of(a.entry().shape));
+    const bool by_number = options.tolerance > 0 || a.tensors.is_package() || b.tensors.is_package();
+    if (difference.same_bytes || (by_number && difference.max_abs <= options.tolerance)) return {};
     result = describe(difference);
     if (difference.max_abs == 0) result.set("reason", "the values are equal, the types differ");
   }
-  result.set("type_a", type_a.text());
-  result.set("type_b", type_b.text());
+  result.set("type_a", a.entry().stored);
+  result.set("type_b", b.entry().stored);
   return result;
+}
+
+/// "model.layers.0.mlp.up_proj.weight" as a package has it.
+std::string mil_spelling(std::string name) {
+  for (char& c : name)
+    if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'))) c = '_';
+  return name;
+}
+
+using Index = std::unordered_map<std::string, std::size_t>;
+
+Index index_of(const Tensors& tensors, bool as_in_mil) {
+  Index index;
+  for (std::size_t i = 0; i < tensors.entries().size(); ++i) {
+    const std::string& name = tensors.entries()[i].name;
+    index.emplace(as_in_mil ? mil_spelling(name) : name, i);
+  }
+  return index;
 }
 
 }  // namespace
 
-Value diff(const Source& a, const Source& b, const DiffOptions& options) {
+Value diff(const Tensors& a, const Tensors& b, const DiffOptions& options) {
+  const bool as_in_mil = a.is_package() || b.is_package();
+  const auto key = [&](const Entry& e) { return as_in_mil ? mil_spelling(e.name) : e.name; };
+  const Index in_a = index_of(a, as_in_mil), in_b = index_of(b, as_in_mil);
   Value different = Value::list(), missing = Value::list(), extra = Value::list();
   std::int64_t compared = 0;
-  for (std::size_t i = 0; i < a.tensors().size(); ++i) {
-    const std::string& name = a.tensors()[i].name;
-    const auto j = b.find(name);
-    if (!j) {
-      missing.push_back(name);
+  for (std::size_t i = 0; i < a.entries().size(); ++i) {
+    const Entry& entry = a.entries()[i];
+    const auto found = in_b.find(key(entry));
+    if (found == in_b.end()) {
+      missing.push_back(entry.name);
       continue;
     }
     ++compared;
-    const Value result = compare_tensors(a, i, b, *j, options);
+    const Value result = compare_tensors({a, i}, {b, found->second}, options);
     if (result.is_null()) continue;
-    Value entry = Value::table();
-    entry.set("name", name);
-    for (const auto& [key, value] : result.members()) entry.set(key, value);
-    different.push_back(std::move(entry));
+    Value described = Value::table();
+    described.set("name", entry.name);
+    for (const auto& [name, value] : result.members()) described.set(name, value);
+    different.push_back(std::move(described));
   }
-  for (const TensorInfo& t : b.tensors())
-    if (!a.find(t.name)) extra.push_back(t.name);
+  for (const Entry& entry : b.entries())
+    if (!in_a.contains(key(entry))) extra.push_back(entry.name);
+  const bool complete = (missing.items().empty() || (a.is_package() && !b.is_package())) &&
+                        (extra.items().empty() || (b.is_package() && !a.is_package()));
   Value report = Value::table();
-  report.set("equal", different.items().empty() && missing.items().empty() && extra.items().empty());
+  report.set("equal", complete && compared > 0 && different.items().empty());
   report.set("compared", compared);
   report.set("different", std::move(different));
   report.set("missing", std::move(missing));

@@ -1,7 +1,7 @@
-// Two checkpoints compared tensor by tensor, a few megabytes at a time.
+// Two checkpoints or packages compared tensor by tensor, a few megabytes at a time.
 #pragma once
 
-#include "host/planner/source.hpp"
+#include "host/diff/tensors.hpp"
 
 #include <d2c/value.hpp>
 
@@ -13,6 +13,9 @@ struct DiffOptions {
 
 /// Keys: "equal", "compared", "different" [{name, reason or max_abs, relative, cosine, type_a, type_b}], "missing" (in b)
 /// and "extra" (in b) [name].
-[[nodiscard]] Value diff(const Source& a, const Source& b, const DiffOptions& options);
+///
+/// Where one of the two is a package, numbers are compared, whatever their storage; names count as equal that MIL writes
+/// the same; rows of padding are left out; and of what only a package has nothing is held against it.
+[[nodiscard]] Value diff(const Tensors& a, const Tensors& b, const DiffOptions& options);
 
 }  // namespace d2c::host

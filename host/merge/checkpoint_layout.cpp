@@ -39,22 +39,27 @@ void CheckpointLayout::choose_tensors(const Source& source, const AdapterStack* 
   };
   for (std::size_t i = 0; i < source.tensors().size(); ++i) {
     MergedTensor& tensor = add(source.tensors()[i].name, i);
-    if (target_of(stack, tensor.name) != nullptr) tensor.targets.push_back(tensor.name);
+    if (target_of(stack, tensor.name) == nullptr) continue;
+    tensor.targets.push_back(tensor.name);
+    tensor.type.shape = stack->merged_shape(tensor.name, tensor.type.shape);
   }
   if (!source.tied()) return;
   const AdapterTarget* head = target_of(stack, kHead);
   const AdapterTarget* embedding = target_of(stack, kEmbedding);
   if (head == nullptr && embedding == nullptr) return;
+  if (head == nullptr && (embedding->flags & D2C_TARGET_HEAD_FOLLOWS) != 0) return;
   const std::size_t shared = *source.find(kEmbedding);
-  // Replacing the head alone unties it in PEFT's merge too; everything else changes the one tensor there is.
-  const bool replaced = embedding == nullptr && head->rank == 0;
-  if (tied == TiedPolicy::shared && !replaced) {
+  // Replacing one of the two unties them in PEFT's merge too; everything else changes the one tensor there is.
+  const auto replaced = [](const AdapterTarget* t) { return t != nullptr && t->rank == 0; };
+  if (tied == TiedPolicy::shared && !replaced(head) && !replaced(embedding)) {
     if (head != nullptr) tensors_[shared].targets.emplace_back(kHead);
     return;
   }
   untied_ = true;
   MergedTensor& own = add(kHead, shared);
-  if (head != nullptr) own.targets.emplace_back(kHead);
+  if (head == nullptr) return;
+  own.targets.emplace_back(kHead);
+  own.type.shape = stack->merged_shape(kHead, own.type.shape);
 }
 
 void CheckpointLayout::fill_shards(std::uint64_t max_shard_bytes) {
@@ -77,7 +82,7 @@ void CheckpointLayout::fill_shards(std::uint64_t max_shard_bytes) {
 
 std::uint64_t CheckpointLayout::bytes() const {
   std::uint64_t sum = 0;
-  for (const Shard& shard : shards_) sum += shard.layout.size();
+  for (const ShardFile& shard : shards_) sum += shard.layout.size();
   return sum;
 }
 

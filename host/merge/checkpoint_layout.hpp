@@ -23,7 +23,7 @@ struct MergedTensor {
   std::size_t entry = 0;  ///< in its shard
 };
 
-struct Shard {
+struct ShardFile {
   std::string file;
   safetensors::FileLayout layout;
 };
@@ -37,7 +37,7 @@ class CheckpointLayout {
                    std::uint64_t max_shard_bytes);
 
   [[nodiscard]] const std::vector<MergedTensor>& tensors() const noexcept { return tensors_; }
-  [[nodiscard]] const std::vector<Shard>& shards() const noexcept { return shards_; }
+  [[nodiscard]] const std::vector<ShardFile>& shards() const noexcept { return shards_; }
   /// Embedding and head were one tensor and no longer are.
   [[nodiscard]] bool untied() const noexcept { return untied_; }
   /// Of all files of weights.
@@ -50,7 +50,7 @@ class CheckpointLayout {
   void fill_shards(std::uint64_t max_shard_bytes);
 
   std::vector<MergedTensor> tensors_;
-  std::vector<Shard> shards_;
+  std::vector<ShardFile> shards_;
   bool untied_ = false;
 };
 

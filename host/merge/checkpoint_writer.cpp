@@ -21,6 +21,9 @@
 namespace d2c::host {
 namespace {
 
+/// So many numbers stay in a core's cache with all that is made of them.
+constexpr std::int64_t kCachedElements = std::int64_t{1} << 15;
+
 std::size_t to_size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 /// Buffers of one worker; they grow to the largest tile and stay.
@@ -108,33 +111,25 @@ class CheckpointWriter::Job {
         stored_type_(owner.source_.tensors()[tensor_.source_tensor].type.dtype),
         columns_(std::max<std::int64_t>(1, columns_of(tensor_.type.shape))),
         rows_(rows_of(tensor_.type.shape)),
+        stored_rows_(rows_of(owner.source_.tensors()[tensor_.source_tensor].type.shape)),
         tile_rows_(std::max<std::int64_t>(1, kTileElements / columns_)),
         proofs_(to_size(std::max<std::int64_t>(1, (rows_ + tile_rows_ - 1) / tile_rows_))),
         remaining_(proofs_.size()) {}
 
   [[nodiscard]] std::size_t index() const noexcept { return index_; }
   [[nodiscard]] std::size_t tiles() const noexcept { return proofs_.size(); }
-  [[nodiscard]] std::uint64_t tile_bytes(std::size_t tile) const {
-    return static_cast<std::uint64_t>(bytes_of(tensor_.type.dtype, count(tile)));
-  }
+  [[nodiscard]] std::uint64_t tile_bytes(std::size_t tile) const { return bytes(rows_of_tile(tile).count); }
 
   void do_tile(std::size_t tile, Buffers& buffers) {
     std::call_once(opened_, [&] { open(buffers); });
-    const RowView view = owner_.source_.rows(tensor_.source_tensor, first(tile), rows(tile));
-    const std::size_t elements = to_size(count(tile));
-    if (has_nonfinite(stored_type_, view.data(), elements)) refuse(tile, "NaN or infinite values in the checkpoint");
-    if (tasks_.empty() && stored_type_ == tensor_.type.dtype) return write(tile, view.data());
-    buffers.merged.resize(elements);
-    numeric::to_float(stored_type_, view.data(), elements, buffers.merged.data());
-    if (!tasks_.empty()) buffers.base = buffers.merged;
-    for (const auto& task : tasks_) task->process(first(tile), rows(tile), buffers.merged.data());
+    const Rows whole = rows_of_tile(tile);
+    if (tasks_.empty() && stored_type_ == tensor_.type.dtype) return copy(whole);
     buffers.out.resize(tile_bytes(tile));
-    round_to(tensor_.type.dtype, buffers.merged, buffers.out.data());
-    if (has_nonfinite(tensor_.type.dtype, buffers.out.data(), elements))
-      refuse(tile, "values beyond the range of " + std::string(name_of(tensor_.type.dtype)) +
-                       "; an adapter's weight may be too large, or choose --dtype bf16 or fp32");
-    if (!tasks_.empty()) prove(tile, buffers);
-    write(tile, buffers.out.data());
+    for (Rows rows{whole.first, 0}; rows.first < whole.end(); rows.first = rows.end()) {
+      rows.count = std::min(rows_in_cache(), whole.end() - rows.first);
+      proofs_[tile] += merge(rows, buffers, buffers.out.data() + bytes(rows.first - whole.first));
+    }
+    write(whole, buffers.out.data());
   }
 
   /// After one of its tiles; true for the last.
@@ -147,9 +142,58 @@ class CheckpointWriter::Job {
   }
 
  private:
-  [[nodiscard]] std::int64_t first(std::size_t tile) const { return static_cast<std::int64_t>(tile) * tile_rows_; }
-  [[nodiscard]] std::int64_t rows(std::size_t tile) const { return std::min(tile_rows_, rows_ - first(tile)); }
-  [[nodiscard]] std::int64_t count(std::size_t tile) const { return rows(tile) * columns_of(tensor_.type.shape); }
+  struct Rows {
+    std::int64_t first = 0, count = 0;
+    [[nodiscard]] std::int64_t end() const noexcept { return first + count; }
+  };
+
+  [[nodiscard]] Rows rows_of_tile(std::size_t tile) const {
+    const auto first = static_cast<std::int64_t>(tile) * tile_rows_;
+    return {first, std::min(tile_rows_, rows_ - first)};
+  }
+  [[nodiscard]] std::size_t elements(std::int64_t rows) const { return to_size(rows * columns_of(tensor_.type.shape)); }
+  [[nodiscard]] std::uint64_t bytes(std::int64_t rows) const {
+    return static_cast<std::uint64_t>(bytes_of(tensor_.type.dtype, rows * columns_of(tensor_.type.shape)));
+  }
+  /// So many at a time go through all steps before the next ones are read.
+  [[nodiscard]] std::int64_t rows_in_cache() const { return std::max<std::int64_t>(1, kCachedElements / columns_); }
+
+  void copy(Rows rows) const {
+    const RowView view = owner_.source_.rows(tensor_.source_tensor, rows.first, rows.count);
+    check(rows, view.data(), elements(rows.count));
+    write(rows, view.data());
+  }
+
+  /// Merges and rounds into `out`.
+  [[nodiscard]] MergeProof merge(Rows rows, Buffers& buffers, std::byte* out) const {
+    load(rows, buffers.merged);
+    if (!tasks_.empty()) buffers.base = buffers.merged;
+    for (const auto& task : tasks_) task->process(rows.first, rows.count, buffers.merged.data());
+    round_to(tensor_.type.dtype, buffers.merged, out);
+    if (has_nonfinite(tensor_.type.dtype, out, buffers.merged.size()))
+      refuse(rows, "values beyond the range of " + std::string(name_of(tensor_.type.dtype)) +
+                       "; an adapter's weight may be too large, or choose --dtype bf16 or fp32");
+    if (tasks_.empty()) return {};
+    buffers.stored.resize(buffers.merged.size());
+    numeric::to_float(tensor_.type.dtype, out, buffers.stored.size(), buffers.stored.data());
+    return prove_merge(buffers.base.data(), buffers.merged.data(), buffers.stored.data(), buffers.stored.data(),
+                       buffers.stored.size());
+  }
+
+  /// The base's rows as fp32; zeros in place of those it lacks, where a vocabulary grew.
+  void load(Rows rows, std::vector<float>& out) const {
+    const std::int64_t there = std::clamp<std::int64_t>(stored_rows_ - rows.first, 0, rows.count);
+    out.resize(elements(rows.count));
+    std::fill(out.begin() + static_cast<std::ptrdiff_t>(elements(there)), out.end(), 0.0f);
+    if (there == 0) return;
+    const RowView view = owner_.source_.rows(tensor_.source_tensor, rows.first, there);
+    check(rows, view.data(), elements(there));
+    numeric::to_float(stored_type_, view.data(), elements(there), out.data());
+  }
+
+  void check(Rows rows, const void* stored, std::size_t elements) const {
+    if (has_nonfinite(stored_type_, stored, elements)) refuse(rows, "NaN or infinite values in the checkpoint");
+  }
 
   void open(Buffers& buffers) {
     for (const std::string& target : tensor_.targets) {
@@ -163,38 +207,28 @@ class CheckpointWriter::Job {
   void observe(MergeTask& task, Buffers& buffers) {
     for (std::size_t tile = 0; tile < tiles(); ++tile) {
       stop::throw_if_requested();
-      const RowView view = owner_.source_.rows(tensor_.source_tensor, first(tile), rows(tile));
-      buffers.merged.resize(to_size(count(tile)));
-      numeric::to_float(stored_type_, view.data(), buffers.merged.size(), buffers.merged.data());
-      for (const auto& earlier : tasks_) earlier->process(first(tile), rows(tile), buffers.merged.data());
-      task.observe(first(tile), rows(tile), buffers.merged.data());
+      const Rows rows = rows_of_tile(tile);
+      load(rows, buffers.merged);
+      for (const auto& earlier : tasks_) earlier->process(rows.first, rows.count, buffers.merged.data());
+      task.observe(rows.first, rows.count, buffers.merged.data());
     }
   }
 
-  void prove(std::size_t tile, Buffers& buffers) {
-    buffers.stored.resize(buffers.merged.size());
-    numeric::to_float(tensor_.type.dtype, buffers.out.data(), buffers.stored.size(), buffers.stored.data());
-    proofs_[tile] =
-        prove_merge(buffers.base.data(), buffers.merged.data(), buffers.stored.data(), buffers.stored.size());
-  }
-
-  void write(std::size_t tile, const void* data) const {
-    const auto row_bytes = static_cast<std::uint64_t>(bytes_of(tensor_.type.dtype, columns_of(tensor_.type.shape)));
+  void write(Rows rows, const void* data) const {
     const std::uint64_t start = owner_.layout_.shards()[tensor_.shard].layout.offset(tensor_.entry);
-    owner_.files_[tensor_.shard]->write(start + static_cast<std::uint64_t>(first(tile)) * row_bytes, data,
-                                        tile_bytes(tile));
+    owner_.files_[tensor_.shard]->write(start + bytes(rows.first), data, bytes(rows.count));
   }
 
-  [[noreturn]] void refuse(std::size_t tile, const std::string& problem) const {
-    fail_input("tensor '" + tensor_.name + "', rows " + std::to_string(first(tile)) + ".." +
-               std::to_string(first(tile) + rows(tile) - 1) + ": " + problem);
+  [[noreturn]] void refuse(Rows rows, const std::string& problem) const {
+    fail_input("tensor '" + tensor_.name + "', rows " + std::to_string(rows.first) + ".." +
+               std::to_string(rows.end() - 1) + ": " + problem);
   }
 
   const std::size_t index_;
   const CheckpointWriter& owner_;
   const MergedTensor& tensor_;
   const DType stored_type_;
-  const std::int64_t columns_, rows_, tile_rows_;
+  const std::int64_t columns_, rows_, stored_rows_, tile_rows_;
   std::once_flag opened_;
   std::vector<std::unique_ptr<MergeTask>> tasks_;
   std::vector<MergeProof> proofs_;
@@ -259,7 +293,7 @@ CheckpointWriter::CheckpointWriter(const Source& source, const AdapterStack* sta
 CheckpointWriter::~CheckpointWriter() = default;
 
 void CheckpointWriter::open(const std::filesystem::path& folder) {
-  for (const Shard& shard : layout_.shards()) {
+  for (const ShardFile& shard : layout_.shards()) {
     files_.push_back(std::make_unique<File>(folder / shard.file));
     files_.back()->resize(shard.layout.size());
     files_.back()->write(0, shard.layout.header().data(), shard.layout.header().size());
@@ -302,12 +336,10 @@ MemoryPlan CheckpointWriter::plan(unsigned threads, std::uint64_t max_memory, st
     const std::int64_t columns = std::max<std::int64_t>(1, columns_of(t.type.shape));
     const std::int64_t rows = std::max<std::int64_t>(1, kTileElements / columns);
     const auto elements = static_cast<std::uint64_t>(std::min(rows, rows_of(t.type.shape)) * columns);
-    constexpr std::uint64_t kCopied = 4, kMerged = 4 + 3 * sizeof(float) + 4;
-    std::uint64_t bytes = elements * (t.targets.empty() ? kCopied : kMerged);
-    // The factors, and the copy that the merger arranges for its inner loop.
-    for (const std::string& target : t.targets)
-      bytes += static_cast<std::uint64_t>(stack_->target(target)->rank) *
-               static_cast<std::uint64_t>(columns + rows_of(t.type.shape)) * sizeof(float) * 2;
+    // Stored and written rows; what needs the whole tensor first is shown it as fp32.
+    constexpr std::uint64_t kMoved = 4 + 4;
+    std::uint64_t bytes = elements * (kMoved + (t.targets.empty() ? 0 : sizeof(float)));
+    for (const std::string& target : t.targets) bytes += stack_->target(target)->job_bytes;
     per_worker = std::max(per_worker, bytes);
   }
   return plan_workers(threads, max_memory, resident, per_worker);

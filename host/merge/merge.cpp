@@ -1,6 +1,7 @@
 #include "host/merge/merge.hpp"
 
 #include "host/convert/assembly.hpp"
+#include "host/convert/published_assets.hpp"
 #include "host/convert/unit_digests.hpp"
 #include "host/log/log.hpp"
 #include "host/platform/files.hpp"
@@ -29,7 +30,8 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 /// Refuses a model that this program would misread, before a merge hides the fault in a new checkpoint.
 void check_model(Recipe recipe, PluginRegistry& plugins) {
   recipe.adapters.clear();
-  std::erase_if(recipe.functions, [](const FunctionSection& f) { return f.stack == "encoder"; });
+  recipe.variants.clear();
+  std::erase_if(recipe.functions, [](const FunctionSection& f) { return f.stack != "chat"; });
   recipe.encoder = Value::table();
   const Assembly whole(recipe, plugins);
 }
@@ -42,6 +44,7 @@ Recipe merging(Recipe recipe) {
                  "'; a checkpoint has one stack, pass its adapters with --adapter");
   recipe.combine.tied = "untie";
   recipe.functions.clear();
+  recipe.variants.clear();
   recipe.encoder = Value::table();
   return recipe;
 }
@@ -100,7 +103,7 @@ void prepare(const Workspace& workspace, const CheckpointLayout& layout, bool re
   }
   fs::create_directory(workspace.package());
   std::set<std::string> wanted;
-  for (const Shard& shard : layout.shards()) wanted.insert(shard.file);
+  for (const ShardFile& shard : layout.shards()) wanted.insert(shard.file);
   for (const auto& entry : fs::directory_iterator(workspace.package()))
     if (!wanted.contains(entry.path().filename().string())) fs::remove_all(entry.path());
 }
@@ -143,7 +146,7 @@ Value Merge::run(const RunOptions& options, Progress& progress) {
 /// Completes the checkpoint in the workspace. On a failure worth continuing from, the workspace stays.
 void Merge::produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace, Progress& progress) {
   prepare(workspace, layout_, options.resume);
-  std::unique_ptr<ProgressRecord> record;
+  ProgressRecord* record = nullptr;  // must go before the writer, whose files it syncs
   CheckpointWriter writer(*inputs_.model, inputs_.chat.get(), layout_, [&](std::size_t i, const MergeProof& proof) {
     proofs_[i] = proof;
     record->add(i, proof.to_value());
@@ -151,10 +154,9 @@ void Merge::produce(const RunOptions& options, const MemoryPlan& memory, Workspa
   writer.open(workspace.package());
   const std::vector<std::string> digests = unit_digests();
   std::vector<ProgressRecord::Unit> units;
-  for (std::size_t i = 0; i < digests.size(); ++i)
-    units.push_back(
-        {layout_.tensors()[i].name, digests[i], static_cast<std::uint64_t>(layout_.tensors()[i].type.bytes())});
-  record = std::make_unique<ProgressRecord>(workspace.journal(), units, [&] { writer.sync(); });
+  for (std::size_t i = 0; i < digests.size(); ++i) units.push_back({layout_.tensors()[i].name, digests[i]});
+  ProgressRecord durable(workspace.journal(), units, [&] { writer.sync(); });
+  record = &durable;
   std::vector<std::size_t> wanted;
   std::uint64_t bytes = 0;
   for (std::size_t i = 0; i < units.size(); ++i) {
@@ -162,7 +164,7 @@ void Merge::produce(const RunOptions& options, const MemoryPlan& memory, Workspa
       proofs_[i] = MergeProof::from_value(*note);
     } else {
       wanted.push_back(i);
-      bytes += units[i].bytes;
+      bytes += static_cast<std::uint64_t>(layout_.tensors()[i].type.bytes());
     }
   }
   if (record->resumed() > 0)
@@ -191,7 +193,7 @@ void Merge::check_sources() const {
 }
 
 void Merge::write_companions(const fs::path& folder) const {
-  const std::vector<Asset> assets = inputs_.model->assets();
+  const std::vector<Asset> assets = published_assets(*inputs_.model, inputs_.chat.get());
   const Asset* original = find_asset(assets, kConfig);
   const Value merged = config();
   const bool same = original != nullptr && merged == inputs_.model->config();
@@ -204,6 +206,7 @@ void Merge::write_companions(const fs::path& folder) const {
 Value Merge::config() const {
   Value config = inputs_.model->config();
   if (layout_.untied()) config.set("tie_word_embeddings", false);
+  if (inputs_.chat && inputs_.chat->grown_vocabulary()) config.set("vocab_size", *inputs_.chat->grown_vocabulary());
   if (dtype_) config.set(config.find("dtype") != nullptr ? "dtype" : "torch_dtype", torch_name(*dtype_));
   return config;
 }
@@ -211,7 +214,7 @@ Value Merge::config() const {
 std::vector<std::string> Merge::unit_digests() const {
   std::vector<std::string> digests;
   for (const MergedTensor& t : layout_.tensors()) {
-    const Shard& shard = layout_.shards()[t.shard];
+    const ShardFile& shard = layout_.shards()[t.shard];
     Value identity = Value::table();
     identity.set("name", t.name);
     identity.set("type", t.type.text());
@@ -226,7 +229,7 @@ std::vector<std::string> Merge::unit_digests() const {
 
 Value Merge::report() const {
   Value report = Value::table(), files = Value::list(), changed = Value::list(), notes = Value::list();
-  for (const Shard& shard : layout_.shards()) {
+  for (const ShardFile& shard : layout_.shards()) {
     Value file = Value::table();
     file.set("name", shard.file);
     file.set("bytes", shard.layout.size());

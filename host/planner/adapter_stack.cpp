@@ -35,13 +35,40 @@ AdapterStack::AdapterStack(std::string name, Handle<d2c_adapter_merger> merger, 
     d2c_adapter_target target{};
     merger_.check(merger_->target(merger_->self, i, &target));
     index_.emplace(target.tensor, targets_.size());
-    targets_.push_back({target.tensor, target.rank, target.flags});
+    targets_.push_back({target.tensor, target.rank, target.flags, target.rows, target.job_bytes});
+    check_rows(targets_.back(), tensors);
   }
+}
+
+/// What a plugin says of sizes must hold together before memory is taken by it.
+void AdapterStack::check_rows(const AdapterTarget& target, const std::vector<d2c_tensor_info>& tensors) const {
+  if (target.rows == 0) return;
+  const auto base =
+      std::find_if(tensors.begin(), tensors.end(), [&](const d2c_tensor_info& t) { return target.tensor == t.name; });
+  if (base == tensors.end()) fail(Code::plugin, merger_.plugin().name() + ": no base tensor '" + target.tensor + "'");
+  Shape shape = TensorType::from_c(base->type).shape;
+  const std::int64_t rows = rows_of(shape);
+  shape.front() = target.rows;
+  if (target.rows <= rows || !checked_count(shape))
+    fail(Code::plugin, merger_.plugin().name() + ": '" + target.tensor + "' of " + std::to_string(rows) +
+                           " rows cannot grow to " + std::to_string(target.rows));
 }
 
 const AdapterTarget* AdapterStack::target(const std::string& tensor) const {
   const auto it = index_.find(tensor);
   return it == index_.end() ? nullptr : &targets_[it->second];
+}
+
+Shape AdapterStack::merged_shape(const std::string& tensor, Shape base) const {
+  const AdapterTarget* changed = target(tensor);
+  if (changed != nullptr && changed->rows != 0) base.front() = changed->rows;
+  return base;
+}
+
+std::optional<std::int64_t> AdapterStack::grown_vocabulary() const {
+  for (const AdapterTarget& target : targets_)
+    if (target.rows != 0) return target.rows;
+  return std::nullopt;
 }
 
 bool AdapterStack::low_rank() const {

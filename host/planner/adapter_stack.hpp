@@ -4,6 +4,7 @@
 #include "host/loader/plugin_registry.hpp"
 #include "host/planner/source.hpp"
 
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -40,6 +41,10 @@ class AdapterStack {
   /// Null where the stack leaves the tensor alone.
   [[nodiscard]] const AdapterTarget* target(const std::string& tensor) const;
   [[nodiscard]] const std::vector<AdapterTarget>& targets() const noexcept { return targets_; }
+  /// Once merged; more rows than `base` has where a vocabulary grew.
+  [[nodiscard]] Shape merged_shape(const std::string& tensor, Shape base) const;
+  /// Rows of embedding and head where they grew, otherwise nothing.
+  [[nodiscard]] std::optional<std::int64_t> grown_vocabulary() const;
   /// Every change is a low-rank product, so it can stay unmerged.
   [[nodiscard]] bool low_rank() const;
   [[nodiscard]] std::string summary() const { return merger_->summary(merger_->self); }
@@ -50,6 +55,8 @@ class AdapterStack {
   [[nodiscard]] std::vector<float> factor(const std::string& tensor, d2c_factor_side side) const;
 
  private:
+  void check_rows(const AdapterTarget& target, const std::vector<d2c_tensor_info>& tensors) const;
+
   std::string name_;
   Handle<d2c_adapter_merger> merger_;
   std::vector<AdapterTarget> targets_;

@@ -219,8 +219,8 @@ class Reader {
       refuse("layers_to_transform", "has no effect on a target_modules expression; PEFT refuses it too");
     const std::string where = where_ + ": \"layers_pattern\"";
     for (const std::string& p : strings("layers_pattern"))
-      config_.layer_patterns.emplace_back(".*\\." + p + "\\.(\\d+)\\.", where);
-    if (config_.layer_patterns.empty()) config_.layer_patterns.emplace_back(".*\\.[^.]*\\.(\\d+)\\.", where);
+      config_.layer_patterns.emplace_back("(?:^|.*?\\.)" + p + "\\.(\\d+)\\.", where);
+    if (config_.layer_patterns.empty()) config_.layer_patterns.emplace_back("(?:^|.*?\\.)[^.]*\\.(\\d+)\\.", where);
   }
 
   std::vector<std::int64_t> integers(const Value& v, const char* key) const {

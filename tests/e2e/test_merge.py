@@ -1,12 +1,15 @@
 """`merge`: checkpoints that Hugging Face libraries load, resumable, whole or not there."""
 
 import json
-import os
 import signal
+import sys
 import time
 
 import pytest
-from program import ROOT, Program, read_checkpoint, read_tensors, tree
+from program import ROOT, Program, read_checkpoint, read_tensors, settings, tree
+
+sys.path[:0] = [str(ROOT / "tests/golden/merge")]
+from adapter_folder import lora, write_adapter  # noqa: E402
 
 DATA = ROOT / "tests/data/lora_unsloth"
 MODEL = DATA / "models/base_bf16"
@@ -72,7 +75,8 @@ def test_an_existing_output_is_kept_unless_forced(program, tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out"]
 
 
-@pytest.mark.parametrize("combination", ["linear", "cat", "svd", "ties", "dare_linear", "dare_ties", "magnitude_prune"])
+@pytest.mark.parametrize("combination", ["linear", "cat", "svd", "ties", "dare_linear", "dare_ties", "magnitude_prune", "ties_svd",
+                                         "dare_linear_svd", "dare_ties_svd", "magnitude_prune_svd"])
 def test_every_combination_gives_the_same_bytes_each_time(program, tmp_path, combination):
     base = DATA / "models/base_bias_fp32"
     pair = ["--adapter", DATA / "adapters/comb_1", "--adapter", f"{DATA / 'adapters/comb_2'}:0.5"]
@@ -88,3 +92,24 @@ def test_another_seed_drops_other_elements(program, tmp_path):
         program.ok("merge", "--model", base, *pair, "--combination", "dare_linear", "--set", f"adapters.seed={seed}",
                    "-o", str(seed))
     assert tree(tmp_path / "1") != tree(tmp_path / "2")
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGKILL])
+def test_a_merge_that_was_stopped_continues_to_the_same_bytes(program, tmp_path, signal_number):
+    factors = {k: v for layer in range(4) for k, v in lora(layer, "mlp.down_proj", 2048, 8192, 4, seed=layer).items()}
+    write_adapter(tmp_path / "adapter", factors, target_modules=["down_proj"])
+    request = ["merge", "--model", "synthetic:llama3.2-1b", *settings(model__layers=4), "--adapter", "adapter",
+               "--max-shard-size", "100M", "--json"]
+    process = program.start(*request, "-o", "stopped")
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if any(journal.stat().st_size for journal in tmp_path.glob(".stopped.d2c/journal")):
+            break
+        time.sleep(0.01)
+    process.send_signal(signal_number)
+    process.communicate(timeout=60)
+    assert process.returncode != 0, "the merge was over before it could be stopped"
+    assert not (tmp_path / "stopped").exists()
+    resumed, whole = program.report(*request, "-o", "stopped"), program.report(*request, "-o", "whole")
+    assert tree(tmp_path / "stopped") == tree(tmp_path / "whole")
+    assert resumed["changed"] == whole["changed"] and len(whole["changed"]) == 4
