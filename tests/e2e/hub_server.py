@@ -50,7 +50,6 @@ class Fault:
     where: str
     method: str
     host: str
-    skip: int
     left: int
     used: int = 0
 
@@ -130,10 +129,12 @@ def header(name, value):
     return act
 
 
-def drip(bytes_per_second):
-    """The body arrives a byte at a time."""
+def drip(bytes_per_second, *, beyond=0):
+    """The body arrives a byte at a time, of ranges that begin at `beyond` or later."""
 
     def act(handler, answer):
+        if int(re.search(r"\d+", answer.headers["Content-Range"])[0]) < beyond:
+            return False
         handler.send_head(answer)
         for byte in answer.body:
             try:
@@ -239,10 +240,10 @@ class HubServer:
     def add_folder(self, model, folder, revision="main"):
         return self.add(model, {p.name: p.read_bytes() for p in sorted(folder.iterdir()) if p.is_file()}, revision)
 
-    def misbehave(self, act, where="", *, times=1, skip=0, method="GET", host=""):
-        """Of the requests whose path contains `where`, the next `times` after `skip` others fail like that."""
+    def misbehave(self, act, where="", *, times=1, method="GET", host=""):
+        """The next `times` requests whose path contains `where` fail like that."""
         with self.lock:
-            self.faults.append(Fault(act, where, method, host, skip, times))
+            self.faults.append(Fault(act, where, method, host, times))
             return self.faults[-1]
 
     def record(self, request):
@@ -256,9 +257,6 @@ class HubServer:
                 if fault.left > 0 and fault.method == method and fault.where in path + "/" + name and fault.host in host:
                     if host == "hub" and fault.host == "" and method == "GET" and is_large(path):
                         continue  # the redirection: what fails is what it leads to
-                    if fault.skip > 0:
-                        fault.skip -= 1
-                        continue
                     fault.left -= 1
                     fault.used += 1
                     return [fault]

@@ -448,13 +448,15 @@ def test_an_interrupted_download_is_continued(d2c, hub, large_model, kind, code)
     commit = hub.add("org/model", large_model)
     weights = large_model["model.safetensors"]
     incomplete = folder_of(d2c, "org/model") / "blobs" / (digest_of("model.safetensors", weights) + ".incomplete")
-    hub.misbehave(drip(2000), skip=2, host="store")
+    d2c.variables["HF_HUB_DOWNLOAD_TIMEOUT"] = "60"
+    hub.misbehave(drip(2000, beyond=2 * PIECE), times=10_000, host="store")
     run = d2c.start("convert", "--model", "org/model", "-o", "out.mlpackage", *SMALL)
     wait_until(lambda: incomplete.exists() and incomplete.stat().st_size >= 2 * PIECE)
     run.send_signal(kind)
     run.communicate(timeout=60)
     assert run.returncode == code and weights.startswith(incomplete.read_bytes())
     first_run = len(hub.requests)
+    hub.faults.clear()
     d2c.ok("convert", "--model", "org/model", "-o", "out.mlpackage", *SMALL)
     assert (folder_of(d2c, "org/model") / "snapshots" / commit / "model.safetensors").read_bytes() == weights
     asked = [r.headers["Range"] for r in hub.requests[first_run:] if r.host == "store"]
