@@ -142,18 +142,31 @@ class Binder {
     return name.substr(prefix_.size());
   }
 
+  /// Where the tensor belongs, and whether it is the first there.
+  std::pair<const StoredTensor*, bool> take(const std::string& owner, const Entry& e) {
+    if (e.key.part == Part::whole) {
+      const auto [at, added] = whole_.emplace(owner, e.tensor);
+      return {&at->second, added};
+    }
+    const auto [at, added] = modules_[owner].emplace(e.key.part, e.tensor);
+    return {&at->second, added};
+  }
+
   void sort_tensors() {
     std::vector<std::string> unmatched, repeated;
     for (const Entry& e : entries_) {
+      if (e.key.part == Part::original) continue;
       const std::string owner = prefix_ + e.key.owner;
-      const bool is_whole = e.key.part == Part::whole;
-      if (!matches(owner, e.key.part)) unmatched.push_back(e.tensor.name());
-      else if (!(is_whole ? whole_.emplace(owner, e.tensor).second
-                          : modules_[owner].emplace(e.key.part, e.tensor).second))
-        repeated.push_back(e.tensor.name());
+      if (!matches(owner, e.key.part)) {
+        unmatched.push_back(e.tensor.name());
+        continue;
+      }
+      // Where a vocabulary grew, PEFT writes a saved module twice.
+      const auto [same, added] = take(owner, e);
+      if (!added && !same->equals(e.tensor)) repeated.push_back(e.tensor.name());
     }
     refuse(in_weights(), unmatched, "tensors match nothing in the base model: ", what_the_base_offers());
-    refuse(in_weights(), repeated, "tensors stand twice under different spellings: ", "; keep one of each");
+    refuse(in_weights(), repeated, "tensors stand twice under different spellings and differ: ", "; keep one of each");
   }
 
   // ---- vocabulary
@@ -296,10 +309,18 @@ class Binder {
     for (const auto& [name, rows] : config_.trainable_tokens) add_token_rows(name, rows);
     for (const auto& [module, tensors] : modules_) {
       const StoredTensor* stored = find(tensors, Part::token_rows);
-      if (stored != nullptr && token_rows_.count(module) == 0) unexpected.push_back(stored->name());
+      if (stored != nullptr && token_rows_.count(module) == 0 && !repeats_token_rows(module, *stored))
+        unexpected.push_back(stored->name());
     }
     refuse(in_weights(), unexpected, "the file has token rows that trainable_token_indices does not mention: ",
            "; the file and adapter_config.json do not belong together");
+  }
+
+  /// The head of a tied model may come along with the rows of its embedding.
+  [[nodiscard]] bool repeats_token_rows(const std::string& module, const StoredTensor& stored) const {
+    return base_.tied() && is_output_head(module) &&
+           std::any_of(token_rows_.begin(), token_rows_.end(),
+                       [&](const auto& t) { return is_embedding(t.first) && t.second.values.equals(stored); });
   }
 
   void add_token_rows(const std::string& listed, const std::vector<std::int64_t>& rows) {
@@ -347,7 +368,8 @@ class Binder {
   }
 
   void check_base_copy(const std::string& module, const StoredTensor& copy, const Shape& base) {
-    if (targeted_.count(module) == 0 && token_rows_.count(module) == 0) {
+    const bool follows = base_.tied() && is_output_head(module) && !token_rows_.empty();
+    if (targeted_.count(module) == 0 && token_rows_.count(module) == 0 && !follows) {
       fail_input(in_weights() + copy.name() + " replaces a weight that the config does not target");
     }
     expect(copy, base);
@@ -443,6 +465,7 @@ class Binder {
     const StoredTensor* replacement = nullptr;
     if (const auto it = whole_.find(out.tensor); it != whole_.end()) replacement = &it->second;
     else if (out.tied && is_weight && is_output_head(module)) replacement = whole(is_embedding);
+    else if (base_.tied() && is_weight && is_output_head(module)) replacement = grown_base();
     if (replacement != nullptr) {
       require_full_weight(out.tensor);
       out.changes.emplace_back(Replace{*replacement});
@@ -454,6 +477,12 @@ class Binder {
     if (it != modules_.end() && is_weight) add_weight_changes(it->first, it->second, out);
     if (it != modules_.end() && out.tensor.ends_with(kBias)) add_bias_changes(it->first, it->second, out);
     if (is_weight) add_token_changes(out);
+  }
+
+  /// The layer that embedding and head of a tied model shared in training, where it has grown.
+  [[nodiscard]] const StoredTensor* grown_base() const {
+    const auto at = std::find_if(modules_.begin(), modules_.end(), [](const auto& m) { return is_embedding(m.first); });
+    return vocabulary_ == 0 || at == modules_.end() ? nullptr : find(at->second, Part::base_weight);
   }
 
   [[nodiscard]] bool has_base_copy(std::map<std::string, ModuleTensors>::const_iterator module) const {

@@ -17,8 +17,11 @@ constexpr Suffix kSuffixes[] = {
     {".lora_magnitude_vector", Part::magnitude},
     {".lora_magnitude_vector.weight", Part::magnitude},
     {".token_adapter.trainable_tokens_delta", Part::token_rows},
+    {".token_adapter.base_layer.weight", Part::base_weight},
     {".base_layer.weight", Part::base_weight},
     {".base_layer.bias", Part::base_bias},
+    {".original_module.weight", Part::original},
+    {".original_module.bias", Part::original},
 };
 
 /// Removes one path component, given with the dot in front of it.

@@ -16,7 +16,8 @@ enum class Part {
   token_rows,
   base_weight,  ///< a copy of the layer below the adapter, loaded over the base
   base_bias,
-  whole,  ///< a tensor of the model itself, saved in full
+  original,  ///< what a saved module has replaced; of no use
+  whole,     ///< a tensor of the model itself, saved in full
 };
 
 struct Key {

@@ -43,6 +43,29 @@ def test_both_are_replaced_and_the_config_says_how_many_tokens_there_are(program
     assert all(np.array_equal(tensors[n], v) for n, v in rows.items())
 
 
+def test_the_copies_that_peft_writes_beside_a_saved_module_are_no_contradiction(program):
+    """As peft 0.21.2 saves modules_to_save of a grown vocabulary: each module twice, and what it replaced."""
+    vocabulary, hidden = sizes(UNTIED)
+    rows = {n: random(vocabulary + 3, hidden, seed=i) for i, n in enumerate((EMBEDDING, HEAD))}
+    tensors = {}
+    for name, values in rows.items():
+        module = KEY + name.removesuffix("weight")
+        tensors |= {module + "weight": values, module + "modules_to_save.weight": values,
+                    module + "original_module.weight": random(vocabulary + 3, hidden, seed=9)}
+    found, _, _ = merged(program, UNTIED, tensors, modules_to_save=["embed_tokens", "lm_head"])
+    assert all(np.array_equal(found[n], v) for n, v in rows.items())
+
+
+def test_trained_rows_go_on_top_of_the_grown_layer(program):
+    vocabulary, hidden = sizes(UNTIED)
+    layer, rows, at = random(vocabulary + 2, hidden), random(2, hidden, seed=1), KEY + "model.embed_tokens.token_adapter."
+    found, _, _ = merged(program, UNTIED, {at + "base_layer.weight": layer, at + "trainable_tokens_delta": rows,
+                                           KEY + HEAD: random(vocabulary + 2, hidden)},
+                         trainable_token_indices=[5, vocabulary + 1])
+    layer[[5, vocabulary + 1]] = rows
+    assert np.array_equal(found[EMBEDDING], layer)
+
+
 @pytest.mark.parametrize("grown,left", [(EMBEDDING, HEAD), (HEAD, EMBEDDING)])
 def test_what_is_not_in_the_file_grows_by_its_mean(program, grown, left):
     """transformers draws the new rows around the mean of the old ones; this is the middle of that."""
