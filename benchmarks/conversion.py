@@ -145,9 +145,8 @@ def coremltools(values):
     logging.getLogger("coremltools").setLevel(logging.ERROR)
     from coremltools.optimize.coreml._quantization_passes import palettize_weights
 
-    single = values.astype(np.float32)
     start = time.process_time()
-    found = palettize_weights.grouped_channelwise_compress(single, "KMEANS", 4, 0, GROUP)
+    found = palettize_weights.grouped_channelwise_compress(values, "KMEANS", 4, 0, GROUP)
     return time.process_time() - start, error_around_means(values, np.asarray(found.indices).astype(np.int64))
 
 

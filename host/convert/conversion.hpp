@@ -1,6 +1,7 @@
 // A conversion from recipe to published package: plan, then execute, then publish.
 #pragma once
 
+#include "host/convert/shard.hpp"
 #include "host/loader/plugin_registry.hpp"
 #include "host/progress/progress.hpp"
 #include "host/recipe/recipe.hpp"
@@ -10,6 +11,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 namespace d2c::host {
 
@@ -19,6 +21,7 @@ struct RunOptions {
   bool resume = true;                                 ///< continue an interrupted run; false starts afresh
   unsigned threads = 0;                               ///< 0: all cores
   std::uint64_t max_memory = std::uint64_t{1} << 30;  ///< bound on resident memory, bytes
+  std::optional<Shard> shard;                         ///< make this part of the output only
 };
 
 /// Opening a Conversion reads headers only and does everything that can fail without reading a weight: options are
@@ -42,6 +45,10 @@ class Conversion {
   /// (path), "seconds", "peak_memory", "rounding" {overflowed, underflowed, ...}, "time" {read, merge, quantize, write}.
   /// On any error nothing is left at the output, and nothing beside it but a promised resume folder.
   Value run(const RunOptions& options, Progress& progress);
+
+  /// Joins the parts that runs with `shard` left beside the output, which then has the bytes of a single run, and removes
+  /// them. The same report without "time".
+  Value assemble(const RunOptions& options, Progress& progress);
 
  private:
   struct Impl;

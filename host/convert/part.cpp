@@ -45,7 +45,8 @@ void PartRecord::save(const fs::path& part) const {
   for (const Entry& entry : weights) list.push_back(Value(Value::List{entry.key, entry.digest, entry.note}));
   Value v = Value::table();
   v.set("version", kVersion);
-  v.set("shard", shard.text());
+  v.set("number", shard.number);
+  v.set("count", shard.count);
   v.set("inputs", inputs);
   v.set("weights", std::move(list));
   std::ofstream(record_file(part), std::ios::binary) << json::dump(v) << '\n';
@@ -57,13 +58,14 @@ PartRecord PartRecord::load(const fs::path& part) {
   const Value v = json::parse_file(record_file(part).string());
   if (v.int_or("version", 0) != kVersion)
     fail_input(part.string() + ": was made by another release; run its shard again");
+  const auto damaged = [&] { fail_input(record_file(part).string() + ": is damaged; run its shard again"); };
   PartRecord record;
-  record.shard = Shard::parse(v.at("shard").as_text());
+  record.shard = {static_cast<unsigned>(v.int_or("number", 0)), static_cast<unsigned>(v.int_or("count", 0))};
+  if (!record.shard.valid()) damaged();
   record.inputs = v.at("inputs");
   for (const Value& entry : v.at("weights").items()) {
     const Value::List& fields = entry.items();
-    if (fields.size() != 3)
-      fail_input(record_file(part).string() + ": is damaged; run shard " + record.shard.text() + " again");
+    if (fields.size() != 3) damaged();
     record.weights.push_back({fields[0].as_text(), fields[1].as_text(), fields[2]});
   }
   return record;

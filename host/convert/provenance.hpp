@@ -2,9 +2,10 @@
 #pragma once
 
 #include "host/convert/assembly.hpp"
+#include "host/convert/input_digest.hpp"
+#include "host/executor/executor.hpp"
 #include "host/recipe/recipe.hpp"
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -14,13 +15,16 @@ class Provenance {
  public:
   Provenance(const Recipe& recipe, const Assembly& assembly);
 
-  /// One piece of work per input file: hashing it. They may run in parallel and touch nothing but their own result.
-  [[nodiscard]] std::vector<std::function<void()>> work();
+  /// One for each input file: hashing it.
+  [[nodiscard]] std::vector<Errand> errands();
 
   /// Error(input) where an input file is no longer the one that was opened.
   void check_unchanged() const;
 
-  /// Tokenizer files, recipe.json and provenance.json, sorted by name; call after `work` is done. No paths of this
+  /// [{purpose, name, size, sha256}], once the errands are done.
+  [[nodiscard]] Value inputs() const;
+
+  /// Tokenizer files, recipe.json and provenance.json, sorted by name, once the errands are done. No paths of this
   /// machine and no times, so that equal inputs give equal bytes anywhere.
   [[nodiscard]] std::vector<Asset> attachments() const;
 
@@ -30,11 +34,12 @@ class Provenance {
     std::string purpose;  ///< "model", "encoder", "adapter:chat", ...
     std::uint64_t size = 0;
     std::string identity;  ///< as it was when work began
-    std::string sha256;
+    InputDigest digest;
   };
 
   void add_inputs(const std::vector<std::string>& files, const std::string& purpose);
   [[nodiscard]] Value statement() const;
+  [[nodiscard]] std::vector<Asset> model_files() const;
 
   const Assembly& assembly_;
   Value recipe_;

@@ -1,5 +1,6 @@
 #include "host/convert/report.hpp"
 
+#include "host/convert/stack_report.hpp"
 #include "libs/json/json.hpp"
 
 #include <map>
@@ -78,17 +79,26 @@ Value describe_roles(const Assembly& assembly) {
 
 Value adapter_summaries(const Assembly& assembly) {
   Value summaries = Value::list();
-  for (const AdapterStack* stack : {assembly.inputs().chat.get(), assembly.inputs().encoder.get()})
-    if (stack != nullptr) summaries.push_back(stack->name() + ": " + stack->summary());
+  for (const AdapterStack* stack : assembly.inputs().stacks())
+    summaries.push_back(stack->name() + ": " + stack->summary());
   return summaries;
 }
 
-const char* name_of(EncoderWeights weights) {
-  switch (weights) {
-    case EncoderWeights::shared: return "shared";
-    case EncoderWeights::shared_with_adapter: return "shared+adapter";
-    default: return "separate";
+/// How many distinct values the groups of a kind of weights hold.
+struct DistinctValues {
+  std::int64_t values = 0, groups = 0;
+};
+
+Value to_value(const std::map<std::string, DistinctValues>& distinct) {
+  Value v = Value::table();
+  for (const auto& [kind, d] : distinct) {
+    if (d.values == 0) continue;
+    Value figures = Value::table();
+    figures.set("groups", d.groups);
+    figures.set("mean", static_cast<double>(d.values) / static_cast<double>(d.groups));
+    v.set(kind, std::move(figures));
   }
+  return v;
 }
 
 Value rounding_value(const numeric::RoundingStats& r) {
@@ -120,6 +130,8 @@ Value describe(const Recipe& recipe, const Assembly& assembly) {
   report.set("elements", elements);
   report.set("bits_per_weight", bits_per_weight(bytes, elements));
   report.set("encoder_weights", name_of(assembly.inputs().encoder_weights));
+  report.set("encoder_policies", describe_encoder_policies(recipe, assembly));
+  report.set("variants", describe_variants(recipe, assembly));
   report.set("adapters", adapter_summaries(assembly));
   report.set("notes", Value::List(assembly.notes().begin(), assembly.notes().end()));
   report.set("weights", std::move(weights));
@@ -130,7 +142,9 @@ void add_results(Value& report, const Assembly& assembly, std::span<const Weight
   auto& weights = report.find("weights")->items();
   numeric::RoundingStats rounding;
   double error = 0, sum = 0;
+  double excess = 0;
   std::int64_t groups = 0, certified = 0;
+  std::map<std::string, DistinctValues> distinct;
   for (std::size_t i = 0; i < results.size(); ++i) {
     const WeightResult& r = results[i];
     rounding += r.rounding;
@@ -142,6 +156,10 @@ void add_results(Value& report, const Assembly& assembly, std::span<const Weight
     weights[i].set("groups", r.stats.groups);
     weights[i].set("groups_certified", r.stats.groups_certified);
     weights[i].set("distinct_values", r.stats.distinct_values);
+    DistinctValues& kind = distinct[assembly.weights()[i]->merged == nullptr ? "plain" : "merged"];
+    kind.values += r.stats.distinct_values;
+    kind.groups += r.stats.groups;
+    excess += r.stats.excess_bound;
     error += r.stats.squared_error;
     sum += r.stats.squared_sum;
     groups += r.stats.groups;
@@ -152,6 +170,8 @@ void add_results(Value& report, const Assembly& assembly, std::span<const Weight
   quantization.set("relative_error", sum > 0 ? error / sum : 0.0);
   quantization.set("groups", groups);
   quantization.set("groups_certified", certified);
+  quantization.set("excess_bound", excess);
+  quantization.set("distinct_values", to_value(distinct));
   report.set("quantization", std::move(quantization));
   report.set("rounding", rounding_value(rounding));
 }
@@ -175,6 +195,7 @@ std::map<std::string, std::string> package_metadata(const Program& program, cons
   Value adapters = Value::table();
   adapters.set("stacks", description.at("adapters"));
   adapters.set("encoder_weights", description.at("encoder_weights"));
+  adapters.set("variants", description.at("variants"));
   set("d2c.adapters", std::move(adapters));
   return metadata;
 }

@@ -18,11 +18,13 @@ unsigned number_of(std::string_view text) {
 
 }  // namespace
 
+bool Shard::valid() const noexcept { return number >= 1 && number <= count && count <= kMostShards; }
+
 Shard Shard::parse(const std::string& text) {
   const auto slash = text.find('/');
   const std::string_view all = text;
   const Shard shard{number_of(all.substr(0, slash)), slash == std::string::npos ? 0 : number_of(all.substr(slash + 1))};
-  if (shard.number == 0 || shard.number > shard.count || shard.count > kMostShards)
+  if (!shard.valid())
     fail_usage("--shard " + text + ": expected K/N with 1 <= K <= N <= " + std::to_string(kMostShards));
   return shard;
 }

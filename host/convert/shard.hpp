@@ -18,6 +18,9 @@ struct Shard {
 
   [[nodiscard]] std::string text() const { return std::to_string(number) + "/" + std::to_string(count); }
 
+  /// 1 <= number <= count, and not absurdly many.
+  [[nodiscard]] bool valid() const noexcept;
+
   /// "2/4"; Error(usage) for anything else.
   static Shard parse(const std::string& text);
 

@@ -10,13 +10,18 @@
 
 namespace d2c::host {
 
+/// Whose files are the same: on this machine by path, size, modification time and inode; anywhere by name and size, so
+/// that their contents must be compared apart.
+enum class Identity { here, anywhere };
+
 /// A tensor of a source: the plugin that reads it, its name and type, its file.
-[[nodiscard]] Value source_identity(const Source& source, std::size_t tensor);
+[[nodiscard]] Value source_identity(const Source& source, std::size_t tensor, Identity where = Identity::here);
 
 /// A stack as the recipe makes it: the merger, its settings, its files.
-[[nodiscard]] Value stack_identity(const AdapterStack& stack, const Recipe& recipe);
+[[nodiscard]] Value stack_identity(const AdapterStack& stack, const Recipe& recipe, Identity where = Identity::here);
 
-/// One digest per weight, in their order. Files count by path, size, modification time and inode, plugins by content.
-[[nodiscard]] std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& assembly);
+/// One digest per weight, in their order. Plugins count by content.
+[[nodiscard]] std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& assembly,
+                                                    Identity where = Identity::here);
 
 }  // namespace d2c::host

@@ -1,13 +1,16 @@
 #include "host/executor/executor.hpp"
 
 #include "host/executor/stopwatch.hpp"
+#include "host/executor/tile_proof.hpp"
 #include "host/stop/stop.hpp"
 
 #include <algorithm>
+#include <array>
 #include <condition_variable>
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <numeric>
 #include <optional>
 #include <thread>
 
@@ -26,7 +29,7 @@ WorkerNeeds needs_of(Executor::Weights weights) {
   WorkerNeeds needs;
   for (const auto& weight : weights) {
     const Tiling tiling(weight->layout, weight->shape);
-    needs.per_worker = std::max(needs.per_worker, WeightStream::working_bytes(*weight, tiling));
+    needs.per_worker = std::max(needs.per_worker, WeightStream::working_bytes(*weight, tiling) + proof_bytes(*weight));
     needs.open = std::max(needs.open, WeightStream::open_bytes(*weight));
   }
   return needs;
@@ -59,6 +62,8 @@ struct Executor::OpenWeight {
   void* job = nullptr;
   std::vector<d2c_tile_stats> stats;
   std::vector<numeric::RoundingStats> rounding;
+  std::vector<MergeProof> proofs;  ///< one for each tile; empty where nothing is proved
+  std::array<std::vector<std::byte>, D2C_MAX_PLANES> whole_planes;  ///< what the proof of every tile needs
   std::int64_t remaining;
 
   OpenWeight(std::size_t i, const PlannedWeight& w)
@@ -68,6 +73,7 @@ struct Executor::OpenWeight {
         stream(w, tiling),
         stats(static_cast<std::size_t>(tiling.count()), d2c_tile_stats{}),
         rounding(stats.size()),
+        proofs(can_prove(w) ? stats.size() : 0),
         remaining(tiling.count()) {
     if (w.dense()) return;
     const auto& quantizer = w.quantizer->quantizer;
@@ -93,7 +99,9 @@ struct Executor::OpenWeight {
       sum.stats.groups += stats[t].groups;
       sum.stats.groups_certified += stats[t].groups_certified;
       sum.stats.distinct_values += stats[t].distinct_values;
+      sum.stats.excess_bound += stats[t].excess_bound;
     }
+    if (!proofs.empty()) sum.merge = std::accumulate(proofs.begin(), proofs.end(), MergeProof());
     return sum;
   }
 };
@@ -102,20 +110,31 @@ struct Executor::OpenWeight {
 class Executor::Schedule {
  public:
   struct Task {
-    enum class Kind { open, tile, extra } kind;
-    std::size_t index = 0;  ///< open: weight; tile: tile; extra: extra
+    enum class Kind { open, tile, errand } kind;
+    std::size_t index = 0;  ///< open: weight; tile: tile; errand: errand
     OpenWeight* weight = nullptr;
   };
 
-  Schedule(Weights weights, std::vector<WeightResult>& results, std::span<const std::function<void()>> extras)
-      : weights_(weights), results_(results), extras_(extras) {
+  Schedule(Weights weights, std::vector<WeightResult>& results, std::span<const Errand> errands)
+      : weights_(weights), results_(results), errands_(errands), steps_given_(errands.size()), busy_(errands.size()) {
     for (std::size_t i = 0; i < weights.size(); ++i) {
-      if (!results[i].done) waiting_.push_back(i);
       budget_ = std::max(budget_, WeightStream::open_bytes(*weights[i]));
+      if (results[i].done) continue;
+      waiting_.push_back(i);
+      tiles_to_give_ += static_cast<double>(Tiling(weights[i]->layout, weights[i]->shape).count());
     }
+    std::stable_sort(waiting_.begin(), waiting_.end(), [&](std::size_t a, std::size_t b) {
+      return weights[a]->source_tensor < weights[b]->source_tensor;
+    });
+    for (const Errand& errand : errands) steps_to_give_ += static_cast<double>(errand.steps);
   }
 
-  [[nodiscard]] const std::function<void()>& extra(std::size_t index) const { return extras_[index]; }
+  [[nodiscard]] const Errand& errand(std::size_t index) const { return errands_[index]; }
+
+  void step_done(std::size_t errand) {
+    const std::scoped_lock lock(mutex_);
+    busy_[errand] = false;
+  }
 
   /// Blocks until there is something to do; nothing once all is done or something failed.
   std::optional<Task> next() {
@@ -173,9 +192,13 @@ class Executor::Schedule {
 
  private:
   std::optional<Task> take() {
+    // What an errand reads, workers find in the page cache soon after or a moment before: the pace must be the same.
+    if (given_steps_ * tiles_to_give_ <= given_tiles_ * steps_to_give_)
+      if (auto step = take_step(false)) return step;
     if (!tiles_.empty()) {
       const Task task = tiles_.front();
       tiles_.pop_front();
+      ++given_tiles_;
       return task;
     }
     if (!waiting_.empty()) {
@@ -187,13 +210,30 @@ class Executor::Schedule {
         return task;
       }
     }
-    if (next_extra_ < extras_.size()) return Task{Task::Kind::extra, next_extra_++, nullptr};
+    return take_step(true);
+  }
+
+  /// A step of the first errand that is not through, or else, with `any`, of one that nobody is at.
+  std::optional<Task> take_step(bool any) {
+    for (std::size_t e = 0; e < errands_.size(); ++e) {
+      if (steps_given_[e] == errands_[e].steps) continue;
+      if (!busy_[e]) {
+        busy_[e] = true;
+        ++steps_given_[e];
+        ++given_steps_;
+        return Task{Task::Kind::errand, e, nullptr};
+      }
+      if (!any) break;
+    }
     return std::nullopt;
   }
 
   Weights weights_;
   std::vector<WeightResult>& results_;
-  std::span<const std::function<void()>> extras_;
+  std::span<const Errand> errands_;
+  std::vector<std::size_t> steps_given_;
+  std::vector<bool> busy_;
+  double given_steps_ = 0, steps_to_give_ = 0, given_tiles_ = 0, tiles_to_give_ = 0;
   std::mutex mutex_;
   std::mutex finish_mutex_;
   std::condition_variable changed_;
@@ -202,20 +242,18 @@ class Executor::Schedule {
   std::vector<std::unique_ptr<OpenWeight>> open_;
   std::uint64_t open_bytes_ = 0;
   std::uint64_t budget_ = 0;
-  std::size_t next_extra_ = 0;
   int running_ = 0;
   std::exception_ptr failure_;
 };
 
-Executor::Executor(Weights weights, const Handle<d2c_package_writer>& writer,
-                   std::function<void(std::size_t, const WeightResult&)> on_finished)
-    : weights_(weights), writer_(writer), on_finished_(std::move(on_finished)) {}
+Executor::Executor(Weights weights, WritePlane write, std::function<void(std::size_t, const WeightResult&)> on_finished)
+    : weights_(weights), write_(std::move(write)), on_finished_(std::move(on_finished)) {}
 
 Executor::~Executor() = default;
 
-void Executor::run(const MemoryPlan& memory, std::vector<WeightResult>& results,
-                   std::span<const std::function<void()>> extras, Progress& progress) {
-  Schedule schedule(weights_, results, extras);
+void Executor::run(const MemoryPlan& memory, std::vector<WeightResult>& results, std::span<const Errand> errands,
+                   Progress& progress) {
+  Schedule schedule(weights_, results, errands);
   {
     std::vector<std::jthread> workers;
     for (unsigned i = 0; i < memory.threads; ++i) workers.emplace_back([&] { work(schedule, progress); });
@@ -231,7 +269,10 @@ void Executor::work(Schedule& schedule, Progress& progress) {
       stop::throw_if_requested();
       switch (task->kind) {
         case Schedule::Task::Kind::open: schedule.opened(open(task->index, scratch, times)); break;
-        case Schedule::Task::Kind::extra: schedule.extra(task->index)(); break;
+        case Schedule::Task::Kind::errand:
+          schedule.errand(task->index).step(times);
+          schedule.step_done(task->index);
+          break;
         case Schedule::Task::Kind::tile: {
           OpenWeight& weight = *task->weight;
           const auto tile = static_cast<std::int64_t>(task->index);
@@ -265,7 +306,26 @@ std::unique_ptr<Executor::OpenWeight> Executor::open(std::size_t index, Scratch&
     const d2c_tile tile{open->tiling.first_row(t), open->tiling.rows(t), content.data};
     quantizer.check(quantizer->observe(quantizer->self, open->job, &tile));
   }
+  if (!open->proofs.empty()) keep_whole_planes(*open, scratch, times);
   return open;
+}
+
+/// A palette of the whole tensor comes with its first rows only, and the proof of no tile can do without.
+void Executor::keep_whole_planes(OpenWeight& open, Scratch& scratch, StageTimes& times) const {
+  const d2c_layout& layout = open.weight.layout;
+  const std::int64_t rows = std::min(layout.tile_rows, layout.padded_rows);
+  const d2c_tile tile{0, rows, open.stream.tile(0, scratch, times).data};
+  void* planes[D2C_MAX_PLANES] = {};
+  for (std::uint32_t p = 0; p < layout.plane_count; ++p) {
+    const bool whole = layout.planes[p].rows_per_slice == 0;
+    std::vector<std::byte>& plane = whole ? open.whole_planes[p] : scratch.planes[p];
+    plane.resize(open.tiling.range(p, 0).size);
+    planes[p] = plane.data();
+  }
+  d2c_tile_stats ignored{};
+  ignored.struct_size = sizeof ignored;
+  const auto& quantizer = open.weight.quantizer->quantizer;
+  quantizer.check(quantizer->process(quantizer->self, open.job, &tile, planes, &ignored));
 }
 
 void Executor::do_tile(OpenWeight& open, std::int64_t t, Scratch& scratch, StageTimes& times) const {
@@ -288,15 +348,27 @@ void Executor::do_tile(OpenWeight& open, std::int64_t t, Scratch& scratch, Stage
     const auto& quantizer = open.weight.quantizer->quantizer;
     quantizer.check(quantizer->process(quantizer->self, open.job, &tile, planes, &stats));
   }
+  if (!open.proofs.empty()) {
+    const Stopwatch proving(times.prove);
+    prove(open, t, scratch, planes);
+  }
   const Stopwatch writing(times.write);
   write_planes(open, t, planes);
+}
+
+void Executor::prove(OpenWeight& open, std::int64_t t, const Scratch& scratch, std::span<void* const> planes) const {
+  std::array<const void*, D2C_MAX_PLANES> all{};
+  std::copy(planes.begin(), planes.end(), all.begin());
+  for (std::size_t p = 0; p < all.size(); ++p)
+    if (!open.whole_planes[p].empty()) all[p] = open.whole_planes[p].data();
+  open.proofs[static_cast<std::size_t>(t)] = prove_tile(open.stream, open.weight, open.tiling, t, scratch, all);
 }
 
 void Executor::write_planes(const OpenWeight& open, std::int64_t t, std::span<void* const> planes) const {
   for (std::uint32_t p = 0; p < open.weight.layout.plane_count; ++p) {
     const PlaneRange range = open.tiling.range(p, t);
     if (range.size == 0) continue;
-    writer_.check(writer_->write(writer_->self, open.index, p, range.offset, planes[p], range.size));
+    write_(open.index, p, range.offset, {static_cast<const std::byte*>(planes[p]), range.size});
   }
 }
 

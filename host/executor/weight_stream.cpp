@@ -9,6 +9,8 @@
 namespace d2c::host {
 namespace {
 
+constexpr std::int64_t kCachedElements = std::int64_t{1} << 15;
+
 std::size_t to_size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
 void grow(auto& buffer, std::int64_t size) {
@@ -43,29 +45,31 @@ void WeightStream::observe_whole_weight() {
     const std::int64_t first = tiling_.first_row(tile), rows = tiling_.real_rows(tile);
     const std::int64_t count = rows * tiling_.columns();
     grow(floats, count);
-    const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
-    numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count),
-                      floats.data());
+    base(first, rows, floats.data());
     merge_->observe(first, rows, floats.data());
   }
 }
 
-void WeightStream::load_floats(std::int64_t first, std::int64_t rows, std::vector<float>& floats,
-                               StageTimes& times) const {
-  const std::int64_t count = rows * tiling_.columns();
+void WeightStream::base(std::int64_t first, std::int64_t rows, float* out) const {
+  const TensorType& stored = weight_.source->tensors()[weight_.source_tensor].type;
+  const std::int64_t there = std::clamp<std::int64_t>(rows_of(stored.shape) - first, 0, rows);
+  if (there > 0) {
+    const RowView view = weight_.source->rows(weight_.source_tensor, first, there);
+    numeric::to_float(stored.dtype, view.data(), to_size(there * tiling_.columns()), out);
+  }
+  std::fill(out + there * tiling_.columns(), out + rows * tiling_.columns(), 0.0f);
+}
+
+void WeightStream::load_floats(std::int64_t first, std::int64_t rows, float* floats, StageTimes& times) const {
   {
     const Stopwatch reading(times.read);
-    if (!factor_.empty()) {
-      std::copy_n(factor_.data() + first * tiling_.columns(), count, floats.data());
-    } else {
-      const RowView view = weight_.source->rows(weight_.source_tensor, first, rows);
-      numeric::to_float(weight_.source->tensors()[weight_.source_tensor].type.dtype, view.data(), to_size(count),
-                        floats.data());
-    }
+    const std::int64_t columns = tiling_.columns();
+    if (factor_.empty()) base(first, rows, floats);
+    else std::copy_n(factor_.data() + first * columns, rows * columns, floats);
   }
   if (merge_ == nullptr) return;
   const Stopwatch merging(times.merge);
-  merge_->process(first, rows, floats.data());
+  merge_->process(first, rows, floats);
 }
 
 numeric::RoundingStats WeightStream::load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch,
@@ -76,8 +80,17 @@ numeric::RoundingStats WeightStream::load_halves(std::int64_t first, std::int64_
   std::uint16_t* out = scratch.halves.data();
   if (stored == DType::f32) {
     grow(scratch.floats, tiling_.largest());
-    load_floats(first, rows, scratch.floats, times);
-    return numeric::float_to_half(scratch.floats.data(), to_size(count), out);
+    // A few rows at a time stay in the cache until they are rounded.
+    const std::int64_t columns = tiling_.columns(),
+                       step = std::max<std::int64_t>(1, kCachedElements / std::max<std::int64_t>(1, columns));
+    numeric::RoundingStats rounding;
+    for (std::int64_t at = 0; at < rows; at += step) {
+      const std::int64_t some = std::min(step, rows - at);
+      float* floats = scratch.floats.data() + at * columns;
+      load_floats(first + at, some, floats, times);
+      rounding += numeric::float_to_half(floats, to_size(some * columns), out + at * columns);
+    }
+    return rounding;
   }
   // 16-bit sources that nothing changes need no detour through fp32.
   const Stopwatch reading(times.read);
@@ -99,7 +112,7 @@ WeightStream::Tile WeightStream::tile(std::int64_t index, Scratch& scratch, Stag
     result.data = scratch.halves.data();
   } else {
     grow(scratch.floats, tiling_.largest());
-    if (rows > 0) load_floats(first, rows, scratch.floats, times);
+    if (rows > 0) load_floats(first, rows, scratch.floats.data(), times);
     result.rounding.nonfinite = count_nonfinite(scratch.floats.data(), to_size(real));
     std::fill(scratch.floats.begin() + real, scratch.floats.begin() + all, 0.0f);
     result.data = scratch.floats.data();
@@ -135,7 +148,9 @@ std::uint64_t WeightStream::working_bytes(const PlannedWeight& weight, const Til
 
 std::uint64_t WeightStream::open_bytes(const PlannedWeight& weight) {
   const bool factor = weight.part != D2C_PART_FULL;
-  return weight.layout.job_bytes + (factor ? static_cast<std::uint64_t>(count_of(weight.shape)) * 4 : 0);
+  const std::uint64_t merging =
+      !factor && weight.merged != nullptr ? weight.merged->target(weight.tensor)->job_bytes : 0;
+  return weight.layout.job_bytes + merging + (factor ? static_cast<std::uint64_t>(count_of(weight.shape)) * 4 : 0);
 }
 
 }  // namespace d2c::host

@@ -21,12 +21,16 @@ struct Scratch {
 
 /// Seconds spent, by stage. Page faults of a mapped source count as reading where the rows are first touched.
 struct StageTimes {
-  double read = 0, merge = 0, quantize = 0, write = 0;
+  double read = 0, hash = 0, merge = 0, quantize = 0, prove = 0, write = 0;
+
+  [[nodiscard]] double total() const noexcept { return read + hash + merge + quantize + prove + write; }
 
   StageTimes& operator+=(const StageTimes& o) noexcept {
     read += o.read;
+    hash += o.hash;
     merge += o.merge;
     quantize += o.quantize;
+    prove += o.prove;
     write += o.write;
     return *this;
   }
@@ -38,11 +42,14 @@ class WeightStream {
   WeightStream(const PlannedWeight& weight, const Tiling& tiling);
 
   struct Tile {
-    const void* data;  ///< of layout.input_dtype, in the scratch's memory
+    const void* data;  ///< of layout.input_dtype, in the scratch's memory; merged rows stay in Scratch::floats as well
     numeric::RoundingStats rounding;
   };
   /// Error(input) where the tile holds NaN or infinities, or values that fp16 cannot hold.
   [[nodiscard]] Tile tile(std::int64_t index, Scratch& scratch, StageTimes& times) const;
+
+  /// Rows of the model itself, before any merge; zeros where a vocabulary grew. Full weights only.
+  void base(std::int64_t first, std::int64_t rows, float* out) const;
 
   /// Memory that a worker needs for any tile of this weight, its output included.
   [[nodiscard]] static std::uint64_t working_bytes(const PlannedWeight& weight, const Tiling& tiling);
@@ -51,8 +58,8 @@ class WeightStream {
 
  private:
   void observe_whole_weight();
-  /// Base rows as fp32 at the start of `floats`; with the merge applied where there is one.
-  void load_floats(std::int64_t first, std::int64_t rows, std::vector<float>& floats, StageTimes& times) const;
+  /// Base rows as fp32, with the merge applied where there is one.
+  void load_floats(std::int64_t first, std::int64_t rows, float* floats, StageTimes& times) const;
   [[nodiscard]] numeric::RoundingStats load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch,
                                                    StageTimes& times) const;
   void check(const numeric::RoundingStats& rounding, std::int64_t first, std::int64_t rows) const;

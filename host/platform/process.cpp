@@ -62,10 +62,16 @@ std::uint64_t resident_memory() noexcept {
   return fields == 2 ? resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE)) : 0;
 }
 
+/// Not ru_maxrss, which counts the program that started this one, too.
 std::uint64_t peak_resident_memory() noexcept {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  std::FILE* file = std::fopen("/proc/self/status", "re");
+  if (file == nullptr) return 0;
+  unsigned long long kilobytes = 0;
+  char line[256];
+  while (std::fgets(line, sizeof line, file) != nullptr && std::sscanf(line, "VmHWM: %llu", &kilobytes) != 1) {
+  }
+  std::fclose(file);
+  return kilobytes * 1024;
 }
 
 std::uint64_t bytes_read() noexcept {

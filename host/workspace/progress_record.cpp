@@ -1,13 +1,14 @@
 #include "host/workspace/progress_record.hpp"
 
+#include <chrono>
 #include <unordered_map>
 #include <utility>
 
 namespace d2c::host {
 namespace {
 
-constexpr std::uint64_t kFlushBytes = std::uint64_t{256} << 20;
-constexpr std::chrono::seconds kFlushInterval{2};
+/// Between two times that data are made durable; a journal line for every small tensor would slow the disk down.
+constexpr std::chrono::milliseconds kPause{100};
 
 /// An interruption or a passing failure is worth continuing from; anything else would only fail again.
 bool passes(const Error& e) {
@@ -29,28 +30,54 @@ ProgressRecord::ProgressRecord(const std::filesystem::path& file, std::vector<Un
   }
   resumed_ = recorded_ = kept.size();
   journal_ = std::make_unique<Journal>(file, kept);
+  recorder_ = std::jthread([this](const std::stop_token& stop) { record_in_background(stop); });
 }
+
+ProgressRecord::~ProgressRecord() { stop_recording(); }
 
 void ProgressRecord::add(std::size_t unit, Value note) {
+  const std::scoped_lock lock(mutex_);
+  if (failure_) std::rethrow_exception(failure_);
   pending_.push_back({units_[unit].key, units_[unit].digest, std::move(note)});
-  pending_bytes_ += units_[unit].bytes;
-  if (pending_bytes_ >= kFlushBytes || std::chrono::steady_clock::now() - last_flush_ >= kFlushInterval) flush();
+  added_.notify_one();
 }
 
-void ProgressRecord::flush() {
-  if (!pending_.empty()) {
-    sync_();
-    journal_->append(pending_);
-    recorded_ += pending_.size();
+void ProgressRecord::record_in_background(const std::stop_token& stop) {
+  std::unique_lock lock(mutex_);
+  while (added_.wait(lock, stop, [this] { return !pending_.empty(); })) {
+    added_.wait_for(lock, stop, kPause, [] { return false; });
+    if (stop.stop_requested()) return;
+    const std::vector<JournalEntry> batch = std::exchange(pending_, {});
+    lock.unlock();
+    try {
+      record(batch);
+    } catch (...) {
+      lock.lock();
+      failure_ = std::current_exception();
+      return;
+    }
+    lock.lock();
+    recorded_ += batch.size();
   }
-  pending_.clear();
-  pending_bytes_ = 0;
-  last_flush_ = std::chrono::steady_clock::now();
+}
+
+void ProgressRecord::record(std::span<const JournalEntry> batch) {
+  sync_();
+  journal_->append(batch);
+}
+
+void ProgressRecord::stop_recording() {
+  recorder_.request_stop();
+  if (recorder_.joinable()) recorder_.join();
 }
 
 void ProgressRecord::give_up(const Error& failure, Workspace& workspace, const std::string& units) {
   if (!passes(failure)) throw failure;
-  flush();
+  stop_recording();
+  if (!failure_ && !pending_.empty()) {
+    record(pending_);
+    recorded_ += std::exchange(pending_, {}).size();
+  }
   if (recorded_ == 0) throw failure;
   workspace.keep();
   throw Error(failure.code(), std::string(failure.what()) + "; " + std::to_string(recorded_) + " of " +

@@ -7,34 +7,41 @@
 #include <d2c/error.hpp>
 #include <d2c/value.hpp>
 
-#include <chrono>
+#include <condition_variable>
 #include <cstddef>
-#include <cstdint>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
+#include <span>
+#include <stop_token>
 #include <string>
+#include <thread>
 #include <vector>
 
 namespace d2c::host {
 
-/// Units are recorded in batches, since making data durable is slow. Not thread-safe.
+/// Making data durable is slow, so a thread of its own does it, again and again for all that was added meanwhile: a run
+/// that is killed loses what it finished in the last moments, and no worker waits for the disk. Members are not thread-safe.
 class ProgressRecord {
  public:
   struct Unit {
     std::string key;
     std::string digest;  ///< of everything that determines its bytes
-    std::uint64_t bytes = 0;
   };
 
-  /// Reads an earlier run's record and keeps what still holds. `sync` makes all bytes written so far durable.
+  /// Reads an earlier run's record and keeps what still holds. `sync` makes all bytes written so far durable, while
+  /// others may be written.
   ProgressRecord(const std::filesystem::path& file, std::vector<Unit> units, std::function<void()> sync);
+  /// Does not wait for what is not durable yet.
+  ~ProgressRecord();
 
   /// What an earlier run noted about a unit; nothing where the unit is still to be done.
   [[nodiscard]] const std::optional<Value>& finished(std::size_t unit) const { return finished_.at(unit); }
 
-  /// A unit's last byte was written. Every so often what was added is made durable.
+  /// A unit's last byte was written. Error(resource) where an earlier one could not be made durable.
   void add(std::size_t unit, Value note);
 
   /// After a failure: throws it again, and where continuing later is worth while, keeps the workspace and says so.
@@ -44,17 +51,22 @@ class ProgressRecord {
   [[nodiscard]] std::size_t resumed() const noexcept { return resumed_; }
 
  private:
-  void flush();
+  void record_in_background(const std::stop_token& stop);
+  void record(std::span<const JournalEntry> batch);
+  void stop_recording();
 
   std::vector<Unit> units_;
   std::vector<std::optional<Value>> finished_;
   std::function<void()> sync_;
   std::unique_ptr<Journal> journal_;
-  std::vector<JournalEntry> pending_;
-  std::uint64_t pending_bytes_ = 0;
-  std::chrono::steady_clock::time_point last_flush_ = std::chrono::steady_clock::now();
-  std::size_t recorded_ = 0;
   std::size_t resumed_ = 0;
+
+  std::mutex mutex_;  // of what follows
+  std::condition_variable_any added_;
+  std::vector<JournalEntry> pending_;
+  std::exception_ptr failure_;
+  std::size_t recorded_ = 0;
+  std::jthread recorder_;
 };
 
 }  // namespace d2c::host
