@@ -211,12 +211,16 @@ def write_adapter(model, folder, rank=16):
         {"peft_type": "LORA", "r": rank, "lora_alpha": rank, "target_modules": list(LINEAR), "bias": "none"}))
 
 
+def children_cpu_seconds():
+    times = os.times()
+    return times.children_user + times.children_system
+
+
 def convert(program, model, out, *flags):
     """The report, with the CPU seconds of the whole process."""
-    before = os.times()
+    before = children_cpu_seconds()
     report = json.loads(run(program, "convert", "--model", model, "-o", out, "--force", "--json", "-q", *flags))
-    after = os.times()
-    report["cpu_seconds"] = after.children_user + after.children_system - before.children_user - before.children_system
+    report["cpu_seconds"] = children_cpu_seconds() - before
     for key in ("weights", "functions"):
         report.pop(key)
     shutil.rmtree(out)
@@ -290,7 +294,10 @@ def measure_size(size, options, work, limit, kernel):
         for name, figure in peers.items():
             result["llama_quantize"][name]["ours_is_faster"] = spread(
                 [r["elements"] / 1e6 / r["seconds"] / figure["mw_per_s"]["median"] for r in two])
+            result["llama_quantize"][name]["ours_is_faster_per_cpu_s"] = spread(
+                [r["elements"] / 1e6 / r["cpu_seconds"] / figure["mw_per_cpu_s"]["median"] for r in two])
             show(f"times llama-quantize {name}", figure["ours_is_faster"], " x")
+            show(f"times llama-quantize {name}, per CPU-s", figure["ours_is_faster_per_cpu_s"], " x")
     return result
 
 
@@ -336,18 +343,19 @@ def write_f16_gguf(model, path):
 
 
 def llama_quantize(model, work, rounds):
-    """Million weights per second on two threads, by type."""
+    """Million weights per second on two threads and per CPU-second, by type."""
     program, source, out = llama_cpp() / "llama-quantize", work / "model.f16.gguf", work / "model.q.gguf"
     try:
         write_f16_gguf(model, source)
         weights = source.stat().st_size / 2 / 1e6
-        speeds = {"Q4_0": [], "Q4_K_M": []}
+        speeds = {kind: {"mw_per_s": [], "mw_per_cpu_s": []} for kind in ("Q4_0", "Q4_K_M")}
         for _ in range(rounds):
-            for kind in speeds:
-                start = time.monotonic()
+            for kind, figures in speeds.items():
+                start, before = time.monotonic(), children_cpu_seconds()
                 run(program, source, out, kind, 2)
-                speeds[kind].append(weights / (time.monotonic() - start))
-        return {k: {"mw_per_s": spread(v)} for k, v in speeds.items()}
+                figures["mw_per_s"].append(weights / (time.monotonic() - start))
+                figures["mw_per_cpu_s"].append(weights / (children_cpu_seconds() - before))
+        return {kind: {k: spread(v) for k, v in figures.items()} for kind, figures in speeds.items()}
     finally:
         source.unlink(missing_ok=True)
         out.unlink(missing_ok=True)
@@ -385,7 +393,8 @@ def table(result):
                          "(an overestimate: embedding and head are scaled along).")
         for name, q in s.get("llama_quantize", {}).items():
             lines.append(f"llama-quantize {name} on the {size} weights: {ratio(q['mw_per_s'], 0)} Mw/s; this converter is "
-                         f"{ratio(q['ours_is_faster'])} times as fast.")
+                         f"{ratio(q['ours_is_faster'])} times as fast, {ratio(q['ours_is_faster_per_cpu_s'])} times per "
+                         "CPU-second.")
     limit = result["limits"]
     lines += ["", "Limits measured just before, GB/s: " + ", ".join(
         f"{k.replace('_', ' ')} {ratio(v)}" for k, v in limit.items()) + f". Load before the run: {result['load']:.1f}.", "", END]
