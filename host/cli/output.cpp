@@ -49,6 +49,51 @@ std::string roles_text(const Value& report) {
   return table.text();
 }
 
+/// What each way to give the encoder its weights costs, and what its embeddings are to equal.
+std::string policies_text(const Value& report) {
+  const Value* policies = report.find("encoder_policies");
+  if (policies == nullptr || policies->items().empty()) return {};
+  Table table({"encoder.weights", "", "adds", "embeds as (every token seeing all)"}, {false, false, true, false});
+  for (const Value& p : policies->items()) {
+    const bool possible = p.find("bytes") != nullptr;
+    table.add({p.at("weights").as_text(), p.bool_or("chosen", false) ? "chosen" : "",
+               possible ? std::to_string(p.int_or("bytes", 0)) : "-",
+               possible ? p.at("reference").as_text() : p.at("objection").as_text()});
+  }
+  return table.text() + "\n";
+}
+
+/// Solving a group takes time by its distinct values, of which merged weights have many more.
+std::string distinct_text(const Value& quantization) {
+  std::string text;
+  if (const Value* by_kind = quantization.find("distinct_values"))
+    for (const auto& [kind, figures] : by_kind->members())
+      text += std::string(text.empty() ? "distinct values of a palette's group: " : ", ") +
+              number(figures.real_or("mean", 0), 0) + " in " + kind + " weights";
+  return text.empty() ? text : text + "\n";
+}
+
+/// One line for each stack of adapters.
+std::string merge_proof_text(const Value& report) {
+  std::string text;
+  for (const auto& [stack, proof] : report.at("merge").members())
+    text += "merge of " + stack + ": " + std::to_string(proof.int_or("tensors", 0)) + " tensors, change " +
+            number(proof.real_or("relative_norm", 0) * 100, 3) + " % of the weights; " +
+            number(proof.real_or("share_rounded", 0) * 100, 1) + " % of it survives the rounding, " +
+            number(proof.real_or("share", 0) * 100, 1) + " % the quantization (cosine " +
+            number(proof.real_or("cosine", 0), 4) + ")\n";
+  return text;
+}
+
+std::string variants_text(const Value& report) {
+  std::string text;
+  if (const Value* variants = report.find("variants"))
+    for (const Value& v : variants->items())
+      text += "variant " + v.at("name").as_text() + ": " + v.at("reference").as_text() + " (" +
+              v.at("weights").as_text() + ")\n";
+  return text;
+}
+
 std::string list_text(const Value& report, const char* key, const char* label) {
   std::string text;
   const Value* list = report.find(key);
@@ -58,8 +103,8 @@ std::string list_text(const Value& report, const char* key, const char* label) {
 }
 
 std::string shared_part(const Value& report) {
-  return functions_text(report.at("functions")) + "\n" + roles_text(report) + "\n" +
-         list_text(report, "adapters", "adapters") + list_text(report, "notes", "note");
+  return functions_text(report.at("functions")) + "\n" + roles_text(report) + "\n" + policies_text(report) +
+         variants_text(report) + list_text(report, "adapters", "adapters") + list_text(report, "notes", "note");
 }
 
 }  // namespace
@@ -124,18 +169,38 @@ std::string plan_text(const Value& report) {
          "read so far: " + size_text(unsigned_at(report, "bytes_read")) + " (headers only)\n";
 }
 
-std::string conversion_text(const Value& report) {
+namespace {
+
+/// What the weights became.
+std::string results_text(const Value& report) {
   const Value& quantization = report.at("quantization");
   std::string text = shared_part(report);
   if (const std::int64_t groups = quantization.int_or("groups", 0); groups > 0)
     text += "quantization: relative squared error " + number(quantization.real_or("relative_error", 0), 6) + ", " +
             std::to_string(quantization.int_or("groups_certified", 0)) + " of " + std::to_string(groups) +
             " palettes certified optimal\n";
+  if (const double excess = quantization.real_or("excess_bound", 0); excess > 0)
+    text += "given up for speed: at most " + number(100 * excess / quantization.real_or("squared_error", 0), 4) +
+            " % of the squared error\n";
+  return text + distinct_text(quantization) + merge_proof_text(report);
+}
+
+}  // namespace
+
+std::string assembly_text(const Value& report) {
+  return results_text(report) + "time: " + number(report.real_or("seconds", 0), 1) +
+         " s\npackage: " + report.at("package").as_text() + "\n";
+}
+
+std::string conversion_text(const Value& report) {
+  std::string text = results_text(report);
   const Value& time = report.at("time");
   text += "time: " + number(report.real_or("seconds", 0), 1) + " s (thread seconds: read " +
-          number(time.real_or("read", 0), 1) + ", merge " + number(time.real_or("merge", 0), 1) + ", quantize " +
-          number(time.real_or("quantize", 0), 1) + ", write " + number(time.real_or("write", 0), 1) + ", idle " +
+          number(time.real_or("read", 0), 1) + ", hash " + number(time.real_or("hash", 0), 1) + ", merge " +
+          number(time.real_or("merge", 0), 1) + ", quantize " + number(time.real_or("quantize", 0), 1) + ", prove " +
+          number(time.real_or("prove", 0), 1) + ", write " + number(time.real_or("write", 0), 1) + ", idle " +
           number(time.real_or("idle", 0), 1) + ")\n";
+  text += "bounded by " + report.at("bounded_by").as_text() + "\n";
   text += "peak memory: " + size_text(unsigned_at(report, "peak_memory")) + "\n";
   return text + "package: " + report.at("package").as_text() + "\n";
 }

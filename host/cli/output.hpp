@@ -44,6 +44,8 @@ void check_output_folder(const char* flag, const std::string& path);
 [[nodiscard]] std::string plan_text(const Value& report);
 /// A finished conversion.
 [[nodiscard]] std::string conversion_text(const Value& report);
+/// A package that was assembled.
+[[nodiscard]] std::string assembly_text(const Value& report);
 /// A package read back.
 [[nodiscard]] std::string package_text(const Value& description);
 
