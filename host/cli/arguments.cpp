@@ -159,6 +159,7 @@ class Parser {
         "Exit codes: 0 ok, 1 a check failed, 2 usage or recipe, 3 input, 4 network, 5 memory, disk or lock, 6 plugin, "
         "130 interrupted.");
     add_convert();
+    add_assemble();
     add_plan();
     add_merge();
     add_diff();
@@ -285,8 +286,16 @@ class Parser {
   }
 
   void add_convert() {
-    add_conversion("convert", Command::convert, "Convert a model into a Core ML package")
-        .add_flag("--dry-run", dry_run_, "The same as plan");
+    CLI::App& app = add_conversion("convert", Command::convert, "Convert a model into a Core ML package");
+    app.add_flag("--dry-run", dry_run_, "The same as plan");
+    app.add_option_function<std::string>(
+           "--shard", [this](const std::string& text) { out_.run.shard = Shard::parse(text); },
+           "Make the Kth of N parts of the package only; assemble joins them")
+        ->type_name("K/N");
+  }
+
+  void add_assemble() {
+    add_conversion("assemble", Command::assemble, "Join the parts that convert --shard left beside the output");
   }
 
   void add_plan() { add_conversion("plan", Command::plan, "Show what convert would do, reading headers only"); }

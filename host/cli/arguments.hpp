@@ -22,6 +22,7 @@ namespace d2c::host::cli {
 
 enum class Command {
   convert,
+  assemble,
   plan,
   merge,
   diff,

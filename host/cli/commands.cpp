@@ -56,6 +56,14 @@ std::string convert(const Arguments& a) {
   return result(a.json, report, conversion_text(report));
 }
 
+std::string assemble(const Arguments& a) {
+  const Recipe written = recipe_of(a);
+  PluginRegistry plugins(a.plugin_dirs, written.plugins);
+  const auto progress = make_progress(a.quiet || !a.progress);
+  const Value report = Conversion(fetch_inputs(written, plugins, *progress), plugins).assemble(a.run, *progress);
+  return result(a.json, report, assembly_text(report));
+}
+
 std::string inspect(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, {});
   Value options = Value::table();
@@ -188,6 +196,7 @@ std::string schema(const Arguments& a) {
 std::string run(const Arguments& a) {
   switch (a.command) {
     case Command::convert: return convert(a);
+    case Command::assemble: return assemble(a);
     case Command::plan: return plan(a);
     case Command::merge: return merge(a);
     case Command::diff: return diff(a);
