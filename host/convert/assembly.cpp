@@ -3,6 +3,7 @@
 #include "host/graph/function_builder.hpp"
 
 #include <algorithm>
+#include <set>
 
 namespace d2c::host {
 namespace {
@@ -11,8 +12,7 @@ constexpr std::int64_t kDefaultContext = 2048;
 
 std::map<std::string, const AdapterStack*> stacks_of(const ModelInputs& inputs) {
   std::map<std::string, const AdapterStack*> stacks;
-  for (const AdapterStack* stack : {inputs.chat.get(), inputs.encoder.get()})
-    if (stack != nullptr) stacks.emplace(stack->name(), stack);
+  for (const AdapterStack* stack : inputs.stacks()) stacks.emplace(stack->name(), stack);
   return stacks;
 }
 
@@ -29,22 +29,36 @@ struct WeightChoice {
   std::vector<Delta> deltas;
 };
 
-WeightChoice choose_weights(const FunctionSection& section, const ModelInputs& inputs) {
+WeightChoice choose_weights(const std::string& stack, WeightPolicy policy, const ModelInputs& inputs) {
   WeightChoice choice;
-  if (section.stack != "encoder") return choice;
-  switch (inputs.encoder_weights) {
-    case EncoderWeights::shared: break;
-    case EncoderWeights::shared_with_adapter:
-      // The encoder's adapters belong on the base: base + encoder = chat weights + encoder - chat.
-      choice.deltas.push_back({"encoder", 1});
-      if (inputs.chat) choice.deltas.push_back({"chat", -1});
+  switch (policy) {
+    case WeightPolicy::shared: break;
+    case WeightPolicy::shared_with_adapter:
+      // A stack's adapters belong on the base: base + stack = chat weights + stack - chat.
+      choice.deltas.push_back({stack, 1});
+      choice.deltas.push_back({"chat", -1});
       break;
-    case EncoderWeights::separate:
-      choice.source = inputs.encoder_model ? 1 : 0;
-      choice.stack = "encoder";
+    case WeightPolicy::separate:
+      choice.source = stack == "encoder" && inputs.encoder_model ? 1 : 0;
+      choice.stack = stack;
       break;
   }
   return choice;
+}
+
+WeightPolicy policy_of(const std::string& stack, const ModelInputs& inputs) {
+  if (stack == "encoder") return inputs.encoder_weights;
+  for (const Variant& variant : inputs.variants)
+    if (variant.name == stack) return variant.weights;
+  return WeightPolicy::shared;
+}
+
+/// The model's config as its adapters leave it.
+Value config_of(const Source& source, const std::string& stack_name, const ModelInputs& inputs) {
+  Value config = source.config();
+  for (const AdapterStack* stack : inputs.stacks())
+    if (stack->name() == stack_name && stack->grown_vocabulary()) config.set("vocab_size", *stack->grown_vocabulary());
+  return config;
 }
 
 }  // namespace
@@ -52,16 +66,44 @@ WeightChoice choose_weights(const FunctionSection& section, const ModelInputs& i
 Assembly::Assembly(const Recipe& recipe, PluginRegistry& plugins) : inputs_(open_inputs(recipe, plugins)) {
   resolve_settings(recipe);
   quantization_ = std::make_unique<Quantization>(recipe, plugins);
-  table_ = std::make_unique<WeightTable>(sources_of(inputs_), stacks_of(inputs_), *quantization_,
-                                         precision_ == "fp32" ? DType::f32 : DType::f16, inputs_.tied);
+  table_ = make_table();
   use(inputs_.model->plugin());
-  for (const AdapterStack* stack : {inputs_.chat.get(), inputs_.encoder.get()})
-    if (stack != nullptr) use(stack->merger().plugin());
+  for (const AdapterStack* stack : inputs_.stacks()) use(stack->merger().plugin());
   Program program;
   for (const FunctionSection& section : recipe.functions) emit(recipe, plugins, section, program);
   quantization_->check_every_rule_matched();
   lay_out(recipe, plugins, std::move(program));
   collect_notes();
+}
+
+std::unique_ptr<WeightTable> Assembly::make_table() const {
+  return std::make_unique<WeightTable>(sources_of(inputs_), stacks_of(inputs_), *quantization_,
+                                       precision_ == "fp32" ? DType::f32 : DType::f16, inputs_.tied);
+}
+
+std::uint64_t Assembly::encoder_bytes(WeightPolicy policy) const {
+  std::set<std::uint32_t> others, own;
+  for (std::size_t i = 0; i < function_stacks_.size(); ++i)
+    for (const GraphNode& node : program().functions()[i].nodes)
+      if (node.kind == D2C_NODE_WEIGHT) (function_stacks_[i] == "encoder" ? own : others).insert(node.index);
+
+  const auto table = make_table();
+  const WeightChoice choice = choose_weights("encoder", policy, inputs_);
+  for (const std::uint32_t index : own) {
+    const PlannedWeight& w = *weights()[index];
+    if (w.part != D2C_PART_FULL) continue;
+    (void)table->resolve({choice.source, w.tensor, choice.stack, D2C_PART_FULL, w.role, {}});
+    for (const Delta& delta : choice.deltas)
+      if (table->adapter_rank(delta.stack, w.tensor) > 0)
+        for (const d2c_weight_part part : {D2C_PART_LORA_A, D2C_PART_LORA_B})
+          (void)table->resolve({choice.source, w.tensor, delta.stack, part, "lora", {}});
+  }
+  std::set<std::string> present;
+  for (const std::uint32_t index : others) present.insert(weights()[index]->key);
+  std::uint64_t bytes = 0;
+  for (const auto& w : table->weights())
+    if (!present.contains(w->key)) bytes += w->bytes();
+  return bytes;
 }
 
 void Assembly::resolve_settings(const Recipe& recipe) {
@@ -80,11 +122,11 @@ void Assembly::emit(const Recipe& recipe, PluginRegistry& plugins, const Functio
   const auto emitter = plugins.create<d2c_function_emitter>(plugin, options);
   use(*plugin);
 
-  const WeightChoice choice = choose_weights(section, inputs_);
+  const WeightChoice choice = choose_weights(section.stack, policy_of(section.stack, inputs_), inputs_);
   std::vector<d2c_delta> deltas;
   for (const Delta& delta : choice.deltas) deltas.push_back({delta.stack.c_str(), delta.sign});
   const Source& source = choice.source == 0 ? *inputs_.model : *inputs_.encoder_model;
-  const ValueExport config(source.config()), settings(settings_);
+  const ValueExport config(config_of(source, choice.stack, inputs_)), settings(settings_);
   const d2c_emit_request request{
       sizeof request,       section.name.c_str(), choice.source, static_cast<std::uint32_t>(deltas.size()),
       choice.stack.c_str(), deltas.data(),        config.c(),    settings.c()};
@@ -94,6 +136,7 @@ void Assembly::emit(const Recipe& recipe, PluginRegistry& plugins, const Functio
   });
   emitter.check(emitter->emit(emitter->self, &request, &builder.c()));
   builder.finish();
+  function_stacks_.push_back(section.stack);
 }
 
 void Assembly::lay_out(const Recipe& recipe, PluginRegistry& plugins, Program program) {
@@ -124,8 +167,7 @@ void Assembly::collect_notes() {
       notes_.push_back("no function reads " + std::to_string(unread.size()) + " of the model's " +
                        std::to_string(source->tensors().size()) + " tensors, " + unread.front() + " the first");
   }
-  for (const AdapterStack* stack : {inputs_.chat.get(), inputs_.encoder.get()}) {
-    if (stack == nullptr) continue;
+  for (const AdapterStack* stack : inputs_.stacks()) {
     const auto unused = table_->unused_targets(*stack);
     if (!unused.empty())
       notes_.push_back("stack " + stack->name() + ": no function reads " + std::to_string(unused.size()) +

@@ -28,12 +28,16 @@ class Assembly {
   /// Exact size of the weight file.
   [[nodiscard]] std::uint64_t weight_bytes() const noexcept { return weight_bytes_; }
   [[nodiscard]] const std::string& precision() const noexcept { return precision_; }
+  /// Bytes of the weights that the encoder's functions would need beside all others, had they that policy. The policy is
+  /// one that objection_to() has nothing against.
+  [[nodiscard]] std::uint64_t encoder_bytes(WeightPolicy policy) const;
   /// Things a reader of the report should know: padded rows, adapters without effect.
   [[nodiscard]] const std::vector<std::string>& notes() const noexcept { return notes_; }
   /// Every plugin that determines the output, each once, in the order of use.
   [[nodiscard]] const std::vector<const Plugin*>& plugins() const noexcept { return used_plugins_; }
 
  private:
+  [[nodiscard]] std::unique_ptr<WeightTable> make_table() const;
   void resolve_settings(const Recipe& recipe);
   void emit(const Recipe& recipe, PluginRegistry& plugins, const FunctionSection& section, Program& program);
   void lay_out(const Recipe& recipe, PluginRegistry& plugins, Program program);
@@ -41,6 +45,7 @@ class Assembly {
   void use(const Plugin& plugin);
 
   ModelInputs inputs_;
+  std::vector<std::string> function_stacks_;  ///< of the program's functions, in their order
   std::string precision_;
   Value settings_ = Value::table();  ///< what emitters see: {"graph": ..., "encoder": ...}
   std::unique_ptr<Quantization> quantization_;

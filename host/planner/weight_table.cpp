@@ -70,6 +70,14 @@ void check_layout(const d2c_layout& layout, const PlannedWeight& weight, const s
   }
 }
 
+/// Do adapters of a tied model leave embedding and head with different weights?
+bool tells_head_from_embedding(const AdapterStack* adapters) {
+  if (adapters == nullptr) return false;
+  const AdapterTarget* embedding = adapters->target(kEmbedding);
+  const bool alone = embedding != nullptr && (embedding->flags & D2C_TARGET_HEAD_FOLLOWS) == 0;
+  return alone || adapters->target(kHead) != nullptr;
+}
+
 }  // namespace
 
 std::uint64_t PlannedWeight::bytes() const {
@@ -97,9 +105,15 @@ bool WeightTable::has_tensor(std::uint32_t source, const std::string& tensor) co
   return s.find(tensor).has_value() || (tensor == kHead && s.tied());
 }
 
+/// A tied head that stays one with the embedding changes as that does.
+const std::string& WeightTable::adapted(const std::string& tensor) const {
+  static const std::string embedding = kEmbedding;
+  return tensor == kHead && tied_ == TiedPolicy::shared && sources_.front().source->tied() ? embedding : tensor;
+}
+
 int WeightTable::adapter_rank(const std::string& stack_name, const std::string& tensor) const {
   const AdapterStack* s = stack(stack_name);
-  const AdapterTarget* target = s == nullptr ? nullptr : s->target(tensor);
+  const AdapterTarget* target = s == nullptr ? nullptr : s->target(adapted(tensor));
   return target == nullptr ? 0 : target->rank;
 }
 
@@ -112,7 +126,7 @@ WeightCatalogue::Entry WeightTable::resolve(const WeightRef& ref) {
     weights_.push_back(std::make_unique<PlannedWeight>(std::move(weight)));
   }
   const PlannedWeight& planned = *weights_[it->second];
-  if (ref.part == D2C_PART_FULL && planned.shape != ref.shape)
+  if (!ref.shape.empty() && planned.shape != ref.shape)
     fail_input("tensor '" + ref.tensor + "' has shape " + to_string(planned.shape) + ", the model's config says " +
                to_string(ref.shape));
   return {it->second, planned.expanded, planned.name};
@@ -132,9 +146,7 @@ PlannedWeight WeightTable::full(const WeightRef& ref) const {
   std::string stored = ref.tensor;
   if (ref.tensor == kHead && !source.find(kHead) && source.tied()) {
     stored = kEmbedding;
-    const bool touched =
-        adapters != nullptr && (adapters->target(kHead) != nullptr || adapters->target(kEmbedding) != nullptr);
-    if (!touched || tied_ == TiedPolicy::shared) {
+    if (!tells_head_from_embedding(adapters) || tied_ == TiedPolicy::shared) {
       w.tensor = kEmbedding;
       w.role = "embedding";
     }
@@ -148,6 +160,7 @@ PlannedWeight WeightTable::full(const WeightRef& ref) const {
                "; only fp16, bf16 and fp32 weights can be converted");
   w.shape = info.type.shape;
   if (adapters != nullptr && adapters->target(w.tensor) != nullptr) w.merged = adapters;
+  if (w.merged != nullptr) w.shape = adapters->merged_shape(w.tensor, w.shape);
   w.key = named.name + ":" + w.tensor + (w.merged != nullptr ? "@" + w.merged->name() : "");
   return w;
 }
@@ -155,14 +168,14 @@ PlannedWeight WeightTable::full(const WeightRef& ref) const {
 PlannedWeight WeightTable::factor(const WeightRef& ref) const {
   PlannedWeight w;
   w.merged = stack(ref.stack);
-  if (w.merged == nullptr || w.merged->target(ref.tensor) == nullptr)
+  w.tensor = adapted(ref.tensor);
+  if (w.merged == nullptr || w.merged->target(w.tensor) == nullptr)
     fail(Code::plugin, "an emitter asked for the adapter factor of '" + ref.tensor + "', which stack '" + ref.stack +
                            "' leaves alone");
-  w.tensor = ref.tensor;
   w.role = "lora";
   w.part = ref.part;
-  w.shape = w.merged->factor_shape(ref.tensor, ref.part == D2C_PART_LORA_A ? D2C_FACTOR_A : D2C_FACTOR_B);
-  w.key = ref.stack + ":" + ref.tensor + "#" + part_name(ref.part);
+  w.shape = w.merged->factor_shape(w.tensor, ref.part == D2C_PART_LORA_A ? D2C_FACTOR_A : D2C_FACTOR_B);
+  w.key = ref.stack + ":" + w.tensor + "#" + part_name(ref.part);
   return w;
 }
 

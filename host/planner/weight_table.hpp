@@ -67,6 +67,8 @@ class WeightTable final : public WeightCatalogue {
   PlannedWeight factor(const WeightRef& ref) const;
   void choose_storage(PlannedWeight& weight) const;
   [[nodiscard]] const AdapterStack* stack(const std::string& name) const;
+  /// The tensor that unmerged adapters of this one are adapters of.
+  [[nodiscard]] const std::string& adapted(const std::string& tensor) const;
   [[nodiscard]] std::string unique_name(const PlannedWeight& weight) const;
 
   std::vector<NamedSource> sources_;

@@ -134,7 +134,7 @@ TEST_F(RecipeFile, GivesEveryVariantItsFunctions) {
 
 TEST_F(RecipeFile, RefusesStacksThatThereAreNot) {
   write("adapter.toml", std::string(kThreeFunctions) + "[[adapter]]\npath = \"/a\"\nstack = \"encodr\"\n");
-  EXPECT_EQ(error("adapter.toml"), "adapter.toml:15:1: there is no stack 'encodr'; did you mean 'encoder'?");
+  EXPECT_EQ(error("adapter.toml"), "adapter.toml:16:1: there is no stack 'encodr'; did you mean 'encoder'?");
   write("name.toml", std::string(kThreeFunctions) + "[[variant]]\nname = \"a b\"\n");
   EXPECT_THAT(error("name.toml"), HasSubstr("letters, digits and '_'"));
   write("taken.toml", std::string(kThreeFunctions) + "[[variant]]\nname = \"chat\"\n");
