@@ -20,10 +20,13 @@ class Llama:
         head = self.weights.get("lm_head.weight", self.weights["model.embed_tokens.weight"])
         return self.hidden(tokens, causal=True) @ head.T
 
-    def embedding(self, tokens, pooling_mask=None):
-        """The mean of the hidden states that the mask selects, every token seeing every other."""
-        mask = np.ones(len(tokens)) if pooling_mask is None else np.asarray(pooling_mask) != 0
-        return np.average(self.hidden(tokens, causal=False), axis=0, weights=mask).astype(np.float32)
+    def embedding(self, tokens, pooling_mask=None, pooling="mean"):
+        """The mean of the hidden states that the mask selects, every token seeing every other; `weighted_mean` counts the
+        n-th of them n times. Poolings of one token are the mean over a mask with one token."""
+        weights = np.ones(len(tokens)) if pooling_mask is None else (np.asarray(pooling_mask) != 0).astype(float)
+        if pooling == "weighted_mean":
+            weights *= np.cumsum(weights)
+        return np.average(self.hidden(tokens, causal=False), axis=0, weights=weights).astype(np.float32)
 
     def greedy(self, prompt, count):
         tokens = list(prompt)

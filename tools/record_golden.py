@@ -3,27 +3,50 @@
 
 Neither reading the package nor running the model shares code with the program. Needs coremltools and numpy.
 
-    record_golden.py PACKAGE GOLDEN.safetensors --tokens 1,2,3 --tokens 7,8 [--max-new-tokens 16]
+    record_golden.py PACKAGE GOLDEN.safetensors --tokens 1,2,3 --tokens 7,8 [--max-new-tokens 16] [--inputs FILE.json]
+    record_golden.py PACKAGE GOLDEN.safetensors --prompt "Once upon a time" --program build/release/bin/dolphin2coreml
+    dolphin2coreml verify PACKAGE --golden GOLDEN.safetensors
 
-The file holds for each prompt i: prompt.I.tokens and prompt.I.generated (int32), prompt.I.logits (fp32, a row for the
-last token of the prompt and one for each generated token) and prompt.I.margin (how far the best token is ahead of the
-second, in each row); where the package encodes with the weights it decodes with, also prompt.I.embedding (mean).
+FILE.json holds what the encoder gets, as `embed --tokens-file` takes it: [{"input_ids": [...], "pooling_mask": [...]}].
+Embeddings are recorded of packages that encode with the weights they decode with.
 """
 
 import argparse
 import json
+import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 
 sys.path[:0] = [str(Path(__file__).resolve().parents[1] / "tests/judge")]
+from golden_file import Golden, parse_tokens  # noqa: E402
 from judge_mlpackage import Judge  # noqa: E402
 from llama_reference import Llama  # noqa: E402
 
 
 def config_of(package):
-    return json.loads((Path(package) / "Data/dolphin2coreml/config.json").read_text())
+    """The model's config.json; a GGUF file has none, and then the package's metadata says the same."""
+    file = Path(package) / "Data/dolphin2coreml/config.json"
+    return json.loads(file.read_text()) if file.exists() else config_of_metadata(metadata_of(read(package), "d2c.model"))
+
+
+def read(package):
+    """Parsed, but not loaded into coremltools: whether the package is sound is for the judge to say on its own."""
+    judge = Judge(str(package))
+    judge.run(load="none", scan=False)
+    return judge
+
+
+def metadata_of(judge, key):
+    return json.loads(judge.rep["metadata"]["userDefined"].get(key, "{}"))
+
+
+def config_of_metadata(model):
+    names = {"layers": "num_hidden_layers", "heads": "num_attention_heads", "kv_heads": "num_key_value_heads"}
+    config = {names.get(key, key): value for key, value in model.items() if key != "rope"}
+    rope = dict(model["rope"])
+    return config | {"rope_parameters": {"rope_type": rope.pop("type"), "rope_theta": rope.pop("theta"), **rope}}
 
 
 def weight_shapes(config):
@@ -47,9 +70,7 @@ def weight_shapes(config):
 
 def read_weights(package):
     """Hugging Face name -> fp32 array, with the rows that padding added taken off, as `decode` uses it."""
-    judge = Judge(str(package))
-    judge.run(expect=["decode"])
-    weights = {}
+    judge, weights = read(package), {}
     for name, shape in weight_shapes(config_of(package)).items():
         try:
             value = judge.dequant(name.replace(".", "_"), "decode")
@@ -62,52 +83,53 @@ def read_weights(package):
     return weights, judge
 
 
-def encodes_with_decoders_weights(judge):
-    metadata = judge.rep["metadata"]["userDefined"]
-    encoder, adapters = (json.loads(metadata.get(key, "{}")) for key in ("d2c.encoder", "d2c.adapters"))
-    return encoder.get("pooling") == "mean" and adapters.get("encoder_weights", "shared") == "shared"
+def encoder_pooling(judge):
+    """How the package pools; it must encode with the weights it decodes with."""
+    encoder, adapters = metadata_of(judge, "d2c.encoder"), metadata_of(judge, "d2c.adapters")
+    if "pooling" not in encoder or adapters.get("encoder_weights", "shared") != "shared":
+        raise SystemExit("--inputs: the package does not encode with the weights it decodes with")
+    return encoder["pooling"]
 
 
-def record(model, prompts, count, embeddings):
-    golden = {}
+def record(model, prompts, count, inputs=(), pooling="mean", texts=None):
+    """`prompts`: lists of tokens; `inputs`: [{"input_ids": ..., "pooling_mask": ...}]."""
+    golden = Golden("package", "the package's own weights, dequantized, in fp32 numpy")
     for i, prompt in enumerate(prompts):
         generated = model.greedy(prompt, count)
         logits = model.logits([*prompt, *generated])[len(prompt) - 1 :]
-        best = np.sort(logits, axis=-1)[:, -2:]
-        golden |= {f"prompt.{i}.tokens": np.array(prompt, np.int32), f"prompt.{i}.generated": np.array(generated, np.int32),
-                   f"prompt.{i}.logits": logits.astype(np.float32),
-                   f"prompt.{i}.margin": (best[:, 1] - best[:, 0]).astype(np.float32)}
-        if embeddings:
-            golden[f"prompt.{i}.embedding"] = model.embedding(prompt)
+        golden.add_prompt(prompt, generated, logits, texts[i] if texts else "")
+    for one in inputs:
+        ids = one["input_ids"]
+        mask = one.get("pooling_mask", [1] * len(ids))
+        golden.add_sentence(ids, mask, model.embedding(ids, mask, pooling))
     return golden
 
 
-def write_safetensors(path, tensors, metadata):
-    header, data = {"__metadata__": metadata}, b""
-    for name, array in sorted(tensors.items()):
-        kind = {"float32": "F32", "int32": "I32"}[array.dtype.name]
-        header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [len(data), len(data) + array.nbytes]}
-        data += array.tobytes()
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    Path(path).write_bytes(len(text).to_bytes(8, "little") + text + data)
-
-
-def parse_tokens(text):
-    return [int(token) for token in text.split(",")]
+def tokenize(program, package, text):
+    done = subprocess.run([program, "tokenize", package, "--add-bos", "--json"], input=text, text=True, check=True,
+                          stdout=subprocess.PIPE)
+    return json.loads(done.stdout)["ids"]
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("package")
     parser.add_argument("golden")
-    parser.add_argument("--tokens", type=parse_tokens, action="append", required=True, metavar="1,2,3")
+    parser.add_argument("--tokens", type=parse_tokens, action="append", default=[], metavar="1,2,3")
+    parser.add_argument("--prompt", action="append", default=[], help="text instead, tokenized by --program")
+    parser.add_argument("--program", default="dolphin2coreml")
     parser.add_argument("--max-new-tokens", type=int, default=16)
+    parser.add_argument("--inputs", help="JSON file of what the encoder gets")
     arguments = parser.parse_args()
+    prompts = arguments.tokens + [tokenize(arguments.program, arguments.package, text) for text in arguments.prompt]
+    inputs = json.loads(Path(arguments.inputs).read_text()) if arguments.inputs else []
+    if not prompts and not inputs:
+        parser.error("nothing to record: give --tokens, --prompt or --inputs")
     weights, judge = read_weights(arguments.package)
     model = Llama(config_of(arguments.package), weights)
-    golden = record(model, arguments.tokens, arguments.max_new_tokens, encodes_with_decoders_weights(judge))
-    write_safetensors(arguments.golden, golden, {"reference": "weights of the package, fp32 numpy"})
+    texts = [""] * len(arguments.tokens) + arguments.prompt
+    pooling = encoder_pooling(judge) if inputs else None
+    record(model, prompts, arguments.max_new_tokens, inputs, pooling, texts).write(arguments.golden)
 
 
 if __name__ == "__main__":

@@ -34,9 +34,11 @@ class Shorthands {
     text(app, "--model", "model.source", "Model directory, .gguf file, hub id (ORG/NAME) or synthetic:NAME")
         ->each([&arguments](const std::string&) { arguments.names_model = true; });
     text(app, "--revision", "model.revision", "Branch, tag or commit of a hub model");
-    adapter(app, "--adapter,--lora-checkpoint", "chat", "LoRA adapter for init and decode, a folder or hub id; repeatable");
+    adapter(app, "--adapter,--lora-checkpoint", "chat",
+            "LoRA adapter for init and decode, a folder or hub id; repeatable");
     adapter(app, "--encoder-adapter,--llm2vec-checkpoint", "encoder",
             "LoRA adapter for encode, DIR[:WEIGHT]; repeatable");
+    variant(app);
     value(app, "--context,--seq-len", "graph.context", "Tokens the KV cache holds");
     value(app, "--wbits,--q-bits", "quantize.bits", "Bits per weight");
     value(app, "--palett-group-size,--q-group-size", "quantize.group_size", "Channels that share a palette");
@@ -48,16 +50,6 @@ class Shorthands {
         ->type_name("ROLE=BITS,...");
     app.add_flag_callback(
         "--clean-tmp", [] {}, "Accepted for compatibility: temporary files are always removed");
-    for (const char* later : {"--profile-validate", "--golden-config", "--validation-report"})
-      app.add_option_function<std::string>(
-             later,
-             [later](const std::string&) {
-               fail_usage(std::string(later) +
-                          ": this release converts only; there is no verify command to hand it to");
-             },
-             "Belongs to a verify command, which this release does not have")
-          ->expected(0, 1)
-          ->group("");
   }
 
   void add_merge_to(CLI::App& app) {
@@ -68,6 +60,15 @@ class Shorthands {
          "sequential, linear, cat, svd, ties, dare_linear, dare_ties or magnitude_prune");
     text(app, "--tied", "adapters.tied",
          "An adapter of a tied embedding or head: untie (as the live adapter acts) or shared (as PEFT merges)");
+  }
+
+  void add_verify_to(CLI::App& app) {
+    CLI::Option* source =
+        text(app, "--source", "model.source", "The model it was made from: a directory, .gguf file or synthetic:NAME");
+    adapter(app, "--adapter", "chat", "LoRA adapter of init and decode, DIR[:WEIGHT], used unmerged; repeatable")
+        ->needs(source);
+    adapter(app, "--encoder-adapter", "encoder", "LoRA adapter of encode, DIR[:WEIGHT], used unmerged; repeatable")
+        ->needs(source);
   }
 
   [[nodiscard]] std::vector<Override> overrides() const { return overrides_; }
@@ -90,20 +91,39 @@ class Shorthands {
         },
         help);
   }
-  void adapter(CLI::App& app, const char* flag, const char* stack, const char* help) {
+  CLI::Option* adapter(CLI::App& app, const char* flag, const char* stack, const char* help) {
+    return app
+        .add_option_function<std::vector<std::string>>(
+            flag,
+            [this, flag, stack](const std::vector<std::string>& list) {
+              for (const std::string& text : list) append_adapter(text, stack, origin(flag, text));
+            },
+            help)
+        ->type_name("DIR[:WEIGHT]")
+        ->expected(1)
+        ->take_all();
+  }
+  void append_adapter(const std::string& text, const std::string& stack, const std::string& origin) {
+    const AdapterArgument a = parse_adapter(text);
+    overrides_.push_back({"adapter[+]",
+                          "{ path = " + toml_string(from_here(a.path)) + ", weight = " + number(a.weight) +
+                              ", stack = " + toml_string(stack) + " }",
+                          origin});
+  }
+  void variant(CLI::App& app) {
     app.add_option_function<std::vector<std::string>>(
-           flag,
-           [this, flag, stack](const std::vector<std::string>& list) {
+           "--variant",
+           [this](const std::vector<std::string>& list) {
              for (const std::string& text : list) {
-               const AdapterArgument a = parse_adapter(text);
-               overrides_.push_back({"adapter[+]",
-                                     "{ path = " + toml_string(from_here(a.path)) + ", weight = " + number(a.weight) +
-                                         ", stack = " + toml_string(stack) + " }",
-                                     origin(flag, text)});
+               const auto equals = text.find('=');
+               if (equals == std::string::npos) fail_usage("--variant: '" + text + "' is not NAME=DIR[:WEIGHT]");
+               const std::string name = text.substr(0, equals), from = origin("--variant", text);
+               overrides_.push_back({"variant", "[{ name = " + toml_string(name) + " }]", from});
+               append_adapter(text.substr(equals + 1), name, from);
              }
            },
-           help)
-        ->type_name("DIR[:WEIGHT]")
+           "LoRA adapter for functions of its own, init_NAME and decode_NAME; repeatable")
+        ->type_name("NAME=DIR[:WEIGHT]")
         ->expected(1)
         ->take_all();
   }
@@ -170,6 +190,7 @@ class Parser {
     add_embed();
     add_bench();
     add_tokenize();
+    add_verify();
     add_cache();
     add_plugins();
     add_recipe();
@@ -292,6 +313,11 @@ class Parser {
            "--shard", [this](const std::string& text) { out_.run.shard = Shard::parse(text); },
            "Make the Kth of N parts of the package only; assemble joins them")
         ->type_name("K/N");
+    CLI::Option* validate = app.add_flag("--profile-validate", out_.profile_validate,
+                                         "Then compare the package with its source: see verify");
+    app.add_option("--golden-config", out_.verify.golden_config, "A recipe file whose [verify] says what is compared")
+        ->needs(validate);
+    app.add_option("--validation-report", out_.verify.report, "Write what was found as JSON, too")->needs(validate);
   }
 
   void add_assemble() {
@@ -343,6 +369,7 @@ class Parser {
     app.add_flag_callback(
         "--ignore-eos", [&o] { o.stop_at_eos = false; }, "Go on after them (default for --tokens)");
     app.add_option("--logits-out", o.logits_out, "Write prefill_logits [V] and decode_logits [k,V] as safetensors");
+    add_variant_flag(app, o.variant);
     add_tokenizer_flag(app, o.tokenizer);
     add_sampling(app, o.sampling);
     add_runner(app, o.runner);
@@ -360,6 +387,7 @@ class Parser {
     add_choice<Overflow>(app, "--overflow", o.chat.overflow, {{"error", Overflow::error}, {"shift", Overflow::shift}},
                          "A full context: error, or shift (forget the oldest turns)");
     app.add_flag("--once", o.once, "Take all of stdin for one message, answer it and end");
+    add_variant_flag(app, o.variant);
     add_tokenizer_flag(app, o.tokenizer);
     add_sampling(app, o.chat.sampling);
     add_runner(app, o.runner);
@@ -407,6 +435,25 @@ class Parser {
     app.add_flag("--skip-special", o.skip_special, "Leave special tokens out of that text")->needs(decode);
   }
 
+  void add_verify() {
+    CLI::App& app = *command(app_, "verify", Command::verify, "Check what a package says against references");
+    VerifyOptions& o = out_.verify;
+    package(app);
+    app.add_option("--golden", o.goldens, "Golden file, as the scripts in tools/ record them; repeatable")
+        ->expected(1)
+        ->take_all();
+    shorthands_.add_verify_to(app);
+    add_set_flag(app);
+    app.add_option("--golden-config", o.golden_config, "A recipe file whose [verify] says what is compared");
+    app.add_option("--text", o.text, "A text file on which package and source predict every token");
+    app.add_flag("--advise", o.advise,
+                 "Where embeddings fail, find the weights that need more bits: converts the encoder many times");
+    app.add_option("--report", o.report, "Write the report as JSON, too");
+    add_tokenizer_flag(app, o.tokenizer);
+    add_runner(app, o.runner);
+    app.footer("Exit code 1 where a check fails, or where there is nothing to compare with.");
+  }
+
   void add_cache() {
     CLI::App& cache = *group("cache", "Look after downloaded models (the cache that Hugging Face's tools share)");
     const auto add = [&](const char* name, Command which, const char* help) -> CLI::App& {
@@ -451,6 +498,10 @@ class Parser {
 
   static void add_tokenizer_flag(CLI::App& app, std::string& out) {
     app.add_option("--tokenizer", out, "Folder of the tokenizer's files, where the package has none");
+  }
+
+  static void add_variant_flag(CLI::App& app, std::string& out) {
+    app.add_option("--variant", out, "Use the functions of this variant (default: init and decode)");
   }
 
   static void add_sampling(CLI::App& app, SamplingOptions& o) {

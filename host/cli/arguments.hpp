@@ -8,6 +8,7 @@
 #include "host/cli/embed.hpp"
 #include "host/cli/generate.hpp"
 #include "host/cli/tokenize.hpp"
+#include "host/cli/verify.hpp"
 #include "host/convert/conversion.hpp"
 #include "host/merge/merge.hpp"
 #include "host/platform/terminal.hpp"
@@ -33,6 +34,7 @@ enum class Command {
   embed,
   bench,
   tokenize,
+  verify,
   cache_list,
   cache_verify,
   cache_prune,
@@ -67,6 +69,8 @@ struct Arguments {
   BenchOptions bench;
   CacheOptions cache;
   TokenizeOptions tokenize;
+  VerifyOptions verify;  ///< also of convert, where profile_validate is set
+  bool profile_validate = false;
 };
 
 /// Where parsing ends without a command: help and version texts for stdout.

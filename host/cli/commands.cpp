@@ -52,8 +52,13 @@ std::string convert(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, written.plugins);
   const auto progress = make_progress(a.quiet || !a.progress);
   const Recipe recipe = fetch_inputs(written, plugins, *progress);
-  const Value report = Conversion(recipe, plugins).run(a.run, *progress);
-  return result(a.json, report, conversion_text(report));
+  Value report = Conversion(recipe, plugins).run(a.run, *progress);
+  if (!a.profile_validate) return result(a.json, report, conversion_text(report));
+  report.set("validation", validate(a, recipe, plugins, report.at("package").as_text()));
+  const Value& validation = report.at("validation");
+  const std::string text = result(a.json, report, conversion_text(report) + "\n" + validation_text(validation));
+  if (validation.bool_or("validation_passed", false)) return text;
+  throw CheckFailed{text};
 }
 
 std::string assemble(const Arguments& a) {
@@ -207,6 +212,7 @@ std::string run(const Arguments& a) {
     case Command::embed: return embed(a);
     case Command::bench: return bench(a);
     case Command::tokenize: return tokenize(a);
+    case Command::verify: return verify(a);
     case Command::cache_list: return cache_list(a);
     case Command::cache_verify: return cache_verify(a);
     case Command::cache_prune: return cache_prune(a);

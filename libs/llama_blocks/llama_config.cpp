@@ -248,10 +248,12 @@ Value describe(const LlamaConfig& c) {
   v.set("architecture", c.architecture);
   v.set("vocab_size", c.vocab_size);
   v.set("hidden_size", c.hidden_size);
+  v.set("intermediate_size", c.intermediate_size);
   v.set("layers", c.layers);
   v.set("heads", c.heads);
   v.set("kv_heads", c.kv_heads);
   v.set("head_dim", c.head_dim);
+  v.set("rms_norm_eps", c.rms_norm_eps);
   v.set("bos_token_id", c.bos_token_id ? Value(*c.bos_token_id) : Value());
   v.set("eos_token_ids", Value::List(c.eos_token_ids.begin(), c.eos_token_ids.end()));
   v.set("rope", describe(c.rope));
