@@ -42,8 +42,8 @@ GraphSettings GraphSettings::parse(const Value& graph, const LlamaConfig& config
   s.context = graph.int_or("context", std::min<std::int64_t>(config.max_positions, 2048));
   if (s.context < 1 || s.context > std::min(config.max_positions, kMaxPositions))
     fail_usage("graph.context is " + std::to_string(s.context) + "; set it to 1.." +
-               std::to_string(std::min(config.max_positions, kMaxPositions)) +
-               " (the model's " + config.max_positions_key + " is " + std::to_string(config.max_positions) + ")");
+               std::to_string(std::min(config.max_positions, kMaxPositions)) + " (the model's " +
+               config.max_positions_key + " is " + std::to_string(config.max_positions) + ")");
   s.prefill = graph.int_or("prefill", std::min<std::int64_t>(s.context, 64));
   if (s.prefill < 1 || s.prefill > s.context)
     fail_usage("graph.prefill is " + std::to_string(s.prefill) + " but graph.context is " + std::to_string(s.context) +

@@ -247,9 +247,15 @@ TEST(Mistakes, AreUsageErrors) {
   EXPECT_NE(error({"inspect"}), "");
 }
 
-TEST(Mistakes, IncludeFlagsOfALaterCommand) {
-  EXPECT_THAT(error({"convert", "--profile-validate"}), HasSubstr("verify"));
-  EXPECT_THAT(error({"convert", "--golden-config", "x.json"}), HasSubstr("verify"));
+TEST(Mistakes, IncludeFlagsOfAVerificationThatWasNotAskedFor) {
+  EXPECT_THAT(error({"convert", "--golden-config", "x.toml"}), HasSubstr("--profile-validate"));
+  EXPECT_THAT(error({"convert", "--validation-report", "x.json"}), HasSubstr("--profile-validate"));
+}
+
+TEST(Convert, VerifiesWhatItWroteWhereAsked) {
+  const Arguments a = parsed({"convert", "--profile-validate", "--golden-config", "x.toml"});
+  EXPECT_TRUE(a.profile_validate);
+  EXPECT_EQ(a.verify.golden_config, "x.toml");
 }
 
 TEST(Help, IsAnAnswer) {
