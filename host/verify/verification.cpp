@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <utility>
 
 namespace d2c::host {
@@ -35,14 +34,11 @@ double largest(std::span<const float> values) {
   return most;
 }
 
-/// Largest difference relative to the reference's largest logit; infinite where something is no number.
+/// Largest difference relative to the reference's largest logit.
 double logit_error(std::span<const float> reference, std::span<const float> logits) {
   double difference = 0;
-  for (std::size_t i = 0; i < reference.size(); ++i) {
-    const double d = std::abs(static_cast<double>(reference[i]) - static_cast<double>(logits[i]));
-    difference = d <= std::numeric_limits<double>::max() ? std::max(difference, d) : d;
-    if (std::isnan(d)) return std::numeric_limits<double>::infinity();
-  }
+  for (std::size_t i = 0; i < reference.size(); ++i)
+    difference = std::max(difference, std::abs(static_cast<double>(reference[i]) - static_cast<double>(logits[i])));
   return difference == 0 ? 0 : difference / largest(reference);
 }
 
@@ -64,7 +60,11 @@ Value distinct(const Value& entries, const char* key) {
 
 Value ids(std::span<const std::int32_t> tokens) { return Value::List(tokens.begin(), tokens.end()); }
 
-double least(const std::vector<double>& values) { return *std::min_element(values.begin(), values.end()); }
+/// No number where one of the values is none.
+double least(const std::vector<double>& values) {
+  return *std::min_element(values.begin(), values.end(),
+                           [](double a, double b) { return std::isnan(a) ? !std::isnan(b) : a < b; });
+}
 
 }  // namespace
 
@@ -253,11 +253,11 @@ bool Verification::transcripts_passed() const {
 }
 
 Value Verification::embedding() const {
-  double least_cosine = 1;
-  for (const Value& s : sentences_.items()) least_cosine = std::min(least_cosine, s.at("cosine").as_real());
+  std::vector<double> cosines;
+  for (const Value& s : sentences_.items()) cosines.push_back(s.at("cosine").as_real());
   Value v = Value::table();
   v.set("threshold", settings_.min_cosine);
-  if (!sentences_.items().empty()) v.set("minimum_cosine", least_cosine);
+  if (!cosines.empty()) v.set("minimum_cosine", least(cosines));
   v.set("cases", sentences_);
   return v;
 }

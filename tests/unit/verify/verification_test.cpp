@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <numeric>
 
 namespace d2c::host {
@@ -94,6 +95,14 @@ TEST(Verification, NoticesAnotherEmbedding) {
     Reference r = own_reference(weights);
     r.sentences[1].embedding = {-1, 1, 1};
     EXPECT_FALSE(passes(r));
+  }
+}
+
+TEST(Verification, NoticesAnEmbeddingThatIsNoNumber) {
+  for (std::size_t i = 0; i < 3; ++i) {
+    Reference r = own_reference(ReferenceWeights::package);
+    r.sentences[i].embedding[0] = std::numeric_limits<float>::quiet_NaN();
+    EXPECT_FALSE(passes(r)) << i;
   }
 }
 
