@@ -6,7 +6,7 @@ from goldens import (FP32, Decoder, Transcript, adapter_flags, by_name, cases, d
 from program import Program, settings
 
 # PEFT recomputes the base of these when it loads them; the program says so instead.
-REFUSED = {"adapter/pissa_raw": "pissa", "adapter/olora_raw": "olora"}
+REFUSED = {"adapter/pissa_raw": "pissa"}
 # PEFT's merge adds to the tensor that embedding and head share, its live model does not.
 SHARES_A_CHANGE = {"adapter/embedding_lora_tied", "adapter/lm_head_lora_tied"}
 NAMES_OF_COMBINATIONS = {"set": "sequential"}
