@@ -1,30 +1,18 @@
 // SHA-256 of bytes and files, as lower-case hex.
 #pragma once
 
+#include "libs/digest/digest.hpp"
+
 #include <cstddef>
 #include <functional>
-#include <memory>
-#include <span>
 #include <string>
 #include <string_view>
 
 namespace d2c {
 
-class Sha256 {
+class Sha256 : public Digest {
  public:
-  Sha256();
-  ~Sha256();
-  Sha256(Sha256&&) noexcept;
-  Sha256& operator=(Sha256&&) noexcept;
-
-  void update(std::span<const std::byte> bytes);
-  void update(std::string_view text) { update(std::as_bytes(std::span(text))); }
-  /// 64 hex digits. The object cannot be used afterwards.
-  [[nodiscard]] std::string finish();
-
- private:
-  struct Context;
-  std::unique_ptr<Context> context_;
+  Sha256() : Digest(Algorithm::sha256) {}
 };
 
 [[nodiscard]] std::string sha256_of(std::string_view text);

@@ -1,11 +1,6 @@
 #include "libs/hub_cache/blob_digest.hpp"
 
-#include <d2c/error.hpp>
-
-#include <openssl/evp.h>
-
 #include <algorithm>
-#include <array>
 
 namespace d2c::hub {
 namespace {
@@ -23,41 +18,11 @@ bool is_commit(std::string_view text) { return text.size() == kGitDigits && is_h
 
 bool is_blob_name(std::string_view name) { return is_commit(name) || (name.size() == kSha256Digits && is_hex(name)); }
 
-struct BlobDigest::Context {
-  EVP_MD_CTX* evp = EVP_MD_CTX_new();
-  Context() = default;
-  Context(const Context&) = delete;
-  Context& operator=(const Context&) = delete;
-  ~Context() { EVP_MD_CTX_free(evp); }
-};
-
-BlobDigest::BlobDigest(std::string name, std::uint64_t size) : context_(std::make_unique<Context>()) {
-  const bool git = name.size() == kGitDigits;
-  if (context_->evp == nullptr || EVP_DigestInit_ex(context_->evp, git ? EVP_sha1() : EVP_sha256(), nullptr) != 1)
-    fail(Code::resource, std::string(git ? "SHA-1" : "SHA-256") + " is not available");
-  if (!git) return;
+BlobDigest::BlobDigest(std::string_view name, std::uint64_t size)
+    : digest_(name.size() == kGitDigits ? Digest::Algorithm::sha1 : Digest::Algorithm::sha256) {
+  if (name.size() != kGitDigits) return;
   const std::string header = "blob " + std::to_string(size);
-  update(std::as_bytes(std::span(header.c_str(), header.size() + 1)));
-}
-BlobDigest::~BlobDigest() = default;
-BlobDigest::BlobDigest(BlobDigest&&) noexcept = default;
-BlobDigest& BlobDigest::operator=(BlobDigest&&) noexcept = default;
-
-void BlobDigest::update(std::span<const std::byte> bytes) {
-  EVP_DigestUpdate(context_->evp, bytes.data(), bytes.size());
-}
-
-std::string BlobDigest::finish() {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> raw{};
-  unsigned size = 0;
-  EVP_DigestFinal_ex(context_->evp, raw.data(), &size);
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) {
-    hex += kHex[raw[i] >> 4];
-    hex += kHex[raw[i] & 15];
-  }
-  return hex;
+  digest_.update(std::string_view(header.c_str(), header.size() + 1));
 }
 
 }  // namespace d2c::hub

@@ -1,9 +1,10 @@
 // Checks a blob's bytes against its name in the cache, which is a digest of them.
 #pragma once
 
+#include "libs/digest/digest.hpp"
+
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
@@ -19,18 +20,14 @@ namespace d2c::hub {
 class BlobDigest {
  public:
   /// The algorithm follows from the name. Git's digest covers the size, so it has to be known before the bytes.
-  BlobDigest(std::string name, std::uint64_t size);
-  ~BlobDigest();
-  BlobDigest(BlobDigest&&) noexcept;
-  BlobDigest& operator=(BlobDigest&&) noexcept;
+  BlobDigest(std::string_view name, std::uint64_t size);
 
-  void update(std::span<const std::byte> bytes);
+  void update(std::span<const std::byte> bytes) { digest_.update(bytes); }
   /// The name that the bytes so far deserve. The object cannot be used afterwards.
-  [[nodiscard]] std::string finish();
+  [[nodiscard]] std::string finish() { return digest_.finish(); }
 
  private:
-  struct Context;
-  std::unique_ptr<Context> context_;
+  Digest digest_;
 };
 
 }  // namespace d2c::hub
