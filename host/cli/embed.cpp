@@ -5,6 +5,7 @@
 #include "host/cli/output.hpp"
 #include "host/inference/embedder.hpp"
 #include "host/inference/text.hpp"
+#include "host/verify/embedding_agreement.hpp"
 #include "libs/json/json.hpp"
 
 #include <cmath>
@@ -110,16 +111,7 @@ struct Embeddings {
   [[nodiscard]] std::span<const float> row(std::int64_t i) const {
     return std::span(values).subspan(static_cast<std::size_t>(i * width), static_cast<std::size_t>(width));
   }
-  [[nodiscard]] double cosine(std::int64_t i, std::int64_t j) const {
-    double dot = 0, a = 0, b = 0;
-    for (std::int64_t k = 0; k < width; ++k) {
-      const double x = row(i)[static_cast<std::size_t>(k)], y = row(j)[static_cast<std::size_t>(k)];
-      dot += x * y;
-      a += x * x;
-      b += y * y;
-    }
-    return a > 0 && b > 0 ? dot / std::sqrt(a * b) : 0;
-  }
+  [[nodiscard]] double similarity(std::int64_t i, std::int64_t j) const { return cosine(row(i), row(j)); }
 };
 
 template <class Cell>
@@ -144,7 +136,7 @@ Value report(const Embeddings& e, const std::vector<EncoderInput>& inputs, const
   v.set("width", e.width);
   v.set("tokens", std::move(tokens));
   v.set("lengths", std::move(lengths));
-  if (o.similarity) v.set("similarity", matrix(e.count, e.count, [&](auto i, auto j) { return e.cosine(i, j); }));
+  if (o.similarity) v.set("similarity", matrix(e.count, e.count, [&](auto i, auto j) { return e.similarity(i, j); }));
   if (!o.out.empty()) v.set("out", o.out);
   else
     v.set("embeddings", matrix(e.count, e.width, [&](auto i, auto k) {
@@ -161,7 +153,7 @@ std::string similarity_table(const Embeddings& e) {
     std::vector<std::string> row{std::to_string(i + 1)};
     for (std::int64_t j = 0; j < e.count; ++j) {
       char text[32];
-      std::snprintf(text, sizeof text, "%.3f", e.cosine(i, j));
+      std::snprintf(text, sizeof text, "%.3f", e.similarity(i, j));
       row.emplace_back(text);
     }
     table.add(std::move(row));
