@@ -8,7 +8,6 @@
 #include "host/verify/embedding_agreement.hpp"
 #include "libs/json/json.hpp"
 
-#include <cmath>
 #include <fstream>
 #include <iostream>
 #include <limits>
