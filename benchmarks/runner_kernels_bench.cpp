@@ -117,49 +117,59 @@ void read_only(benchmark::State& state) {
   report(state, w, 1);
 }
 
+class Aligned {
+ public:
+  explicit Aligned(std::size_t bytes)
+      : memory_(static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 127) / 64 * 64)), &std::free) {}
+  [[nodiscard]] std::byte* data() const { return memory_.get(); }
+
+ private:
+  std::unique_ptr<std::byte, decltype(&std::free)> memory_;
+};
+
 void decode(benchmark::State& state, bool fast) {
   const Weights& w = weights(state);
   const std::vector<float> x = activations(w.columns());
   std::vector<float> y(static_cast<std::size_t>(w.rows()));
   const std::size_t bytes = w.matrix(0, fast).prepared_bytes();
-  const std::unique_ptr<std::byte, decltype(&std::free)> memory(
-      static_cast<std::byte*>(std::aligned_alloc(64, (bytes + 127) / 64 * 64)), &std::free);
+  const Aligned memory(bytes);
   std::int64_t i = 0;
   for (auto _ : state) {
     const WeightRows& rows = w.matrix(i++, fast);
-    if (bytes > 0) rows.prepare(x.data(), memory.get());
-    rows.multiply(0, w.rows(), bytes > 0 ? static_cast<const void*>(memory.get()) : x.data(), y.data());
+    if (bytes > 0) rows.prepare(x.data(), memory.data());
+    rows.multiply(0, w.rows(), bytes > 0 ? static_cast<const void*>(memory.data()) : x.data(), y.data());
     benchmark::DoNotOptimize(y.data());
   }
   report(state, w, 1);
 }
 
-void exact(benchmark::State& state) { decode(state, false); }
-void fast(benchmark::State& state) { decode(state, true); }
-
-void prefill(benchmark::State& state) {
+void prefill(benchmark::State& state, bool fast) {
   const Weights& w = weights(state);
-  const std::int64_t m = 64, panel = panel_size(), padded = (m + panel - 1) / panel * panel, tile_rows = 48, step = 256;
-  const std::vector<float> x = activations(m * w.columns());
-  std::vector<float> packed(static_cast<std::size_t>(padded * w.columns())),
-      sums(static_cast<std::size_t>(tile_rows * padded)), tile(static_cast<std::size_t>(tile_rows * step));
-  std::int64_t i = 0;
+  constexpr std::int64_t kTokens = 128;
+  const std::vector<float> x = activations(kTokens * w.columns());
+  const WeightRows& first_copy = w.matrix(0, fast);
+  const std::int64_t width = first_copy.panel_rows(), panels = (kTokens + width - 1) / width;
+  const auto stride = first_copy.panel_bytes();
+  const Aligned packed(static_cast<std::size_t>(panels) * stride), tile(WeightRows::kTileBytes),
+      sums(static_cast<std::size_t>(panels * width * WeightRows::kTileRows) * sizeof(float));
+  std::int64_t copy = 0;
   for (auto _ : state) {
-    const WeightRows& rows = w.matrix(i++, false);
-    for (std::int64_t p = 0; p < m; p += panel)
-      pack_panel(x.data() + p * w.columns(), std::min(panel, m - p), w.columns(), packed.data() + p * w.columns());
-    for (std::int64_t first = 0; first < w.rows(); first += tile_rows) {
-      const std::int64_t count = std::min(tile_rows, w.rows() - first);
-      for (std::int64_t c = 0; c < w.columns(); c += step) {
-        const std::int64_t width = std::min(step, w.columns() - c);
-        rows.expand(first, count, c, c + width, tile.data());
-        add_products(packed.data(), m, w.columns(), c, tile.data(), count, width, sums.data());
-      }
-    }
+    const WeightRows& rows = w.matrix(copy++, fast);
+    for (std::int64_t p = 0; p < panels; ++p)
+      rows.pack_panel(x.data() + p * width * w.columns(), std::min(width, kTokens - p * width),
+                      packed.data() + static_cast<std::size_t>(p) * stride);
+    for (std::int64_t first = 0; first < w.rows(); first += WeightRows::kTileRows)
+      rows.multiply_panels(first, std::min(WeightRows::kTileRows, w.rows() - first), packed.data(), panels, tile.data(),
+                           reinterpret_cast<float*>(sums.data()));
     benchmark::DoNotOptimize(sums.data());
   }
-  report(state, w, m);
+  report(state, w, kTokens);
 }
+
+void decode_exact(benchmark::State& state) { decode(state, false); }
+void decode_fast(benchmark::State& state) { decode(state, true); }
+void prefill_exact(benchmark::State& state) { prefill(state, false); }
+void prefill_fast(benchmark::State& state) { prefill(state, true); }
 
 /// q, gate, down and head of SmolLM2-135M, then of Llama 3.2 1B and Llama 3.1 8B.
 constexpr std::pair<std::int64_t, std::int64_t> kShapes[] = {{576, 576},    {1536, 576},  {576, 1536},  {49152, 576},
@@ -174,9 +184,10 @@ void shapes(benchmark::internal::Benchmark* b) {
 }
 
 BENCHMARK(read_only)->Apply(shapes);
-BENCHMARK(exact)->Apply(shapes);
-BENCHMARK(fast)->Apply(shapes);
-BENCHMARK(prefill)->Apply(shapes);
+BENCHMARK(decode_exact)->Apply(shapes);
+BENCHMARK(decode_fast)->Apply(shapes);
+BENCHMARK(prefill_exact)->Apply(shapes);
+BENCHMARK(prefill_fast)->Apply(shapes);
 
 }  // namespace
 

@@ -154,11 +154,6 @@ std::filesystem::path output_of(const RunOptions& options, const Recipe& recipe)
   return output;
 }
 
-std::uint64_t bytes_of_all(const Assembly& assembly, const std::vector<std::size_t>& weights) {
-  return std::accumulate(weights.begin(), weights.end(), std::uint64_t{0},
-                         [&](std::uint64_t sum, std::size_t w) { return sum + assembly.weights()[w]->bytes(); });
-}
-
 /// Begins a phase over the weights that are still to be done; sizes as fp16.
 void begin_progress(Progress& progress, const Assembly& assembly, const std::vector<WeightResult>& results) {
   std::uint64_t bytes = 0, tensors = 0;

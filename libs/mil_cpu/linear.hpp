@@ -15,7 +15,7 @@ namespace d2c::mil_cpu {
 /// Thread-safe.
 class Linear {
  public:
-  /// `weight` is [rows, columns]. `fast`: 8-bit activations where the weight is a palette and x has few rows.
+  /// `weight` is [rows, columns]. `fast`: 8-bit activations where the weight is a palette.
   Linear(std::shared_ptr<const Stored> weight, bool fast);
 
   [[nodiscard]] std::size_t scratch_bytes(std::int64_t m, unsigned threads) const;
@@ -25,15 +25,26 @@ class Linear {
              std::byte* scratch) const;
 
  private:
+  Linear(std::shared_ptr<const Stored> weight, const std::optional<kernels::StoredMatrix>& matrix, bool fast);
+
   void apply_few(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, std::byte* memory) const;
-  void apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, float* memory) const;
-  [[nodiscard]] std::int64_t tile_columns() const noexcept;
+  void apply_many(kernels::ThreadPool& pool, const float* x, std::int64_t m, float* y, std::byte* memory) const;
+  template <class Body>
+  void with_rows(std::int64_t first, std::int64_t count, std::byte* memory, Body&& body) const;
+
   /// Bytes of a row of x as the weight's kernel takes it.
   [[nodiscard]] std::size_t prepared_bytes() const noexcept;
+  /// Bytes of so many rows of the weight where they are expanded before they are multiplied.
+  [[nodiscard]] std::size_t expanded_bytes(std::int64_t rows) const noexcept;
+  [[nodiscard]] std::int64_t panels(std::int64_t m) const;
+  [[nodiscard]] std::size_t sums_bytes(std::int64_t m) const;
+  /// What a task of apply_many() works in.
+  [[nodiscard]] std::size_t task_bytes(std::int64_t m) const;
 
   std::shared_ptr<const Stored> weight_;
   std::int64_t rows_, columns_;
-  std::optional<kernels::WeightRows> compressed_;  ///< none: rows are expanded into memory first
+  bool expands_;              ///< no kernel reads the weight as it is stored: rows are expanded into memory first
+  kernels::WeightRows form_;  ///< the weight, or an empty matrix of its columns that says how x is to be packed
 };
 
 }  // namespace d2c::mil_cpu

@@ -24,7 +24,7 @@ namespace d2c::mil_cpu {
 enum class Precision {
   fp32,  ///< computes in fp32: the reference
   fp16,  ///< rounds the result of every fp16 op
-  fast,  ///< 8-bit activations against 8-bit palettes: approximate
+  fast,  ///< activations and palettes of 8 bits, of 13 for many tokens: approximate
 };
 
 struct CompileOptions {

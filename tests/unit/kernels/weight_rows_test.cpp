@@ -267,52 +267,82 @@ TEST_P(Products, ExpandTheVeryValuesOfTheWeights) {
   });
 }
 
-TEST_P(Products, OfManyRowsAreThoseOfTheExpandedWeights) {
-  const Matrix w(kinds()[8], {50, 520, 2, 1});
-  const std::int64_t rows = w.view.rows, columns = w.view.columns, panel = panel_size();
-  std::vector<float> expanded(static_cast<std::size_t>(rows * columns));
-  WeightRows(w.view, false).expand(0, rows, 0, columns, expanded.data());
-  for (const std::int64_t m : {1, 5, 16, 33}) {
-    const std::vector<float> x = numbers(m * columns);
-    const std::int64_t padded = (m + panel - 1) / panel * panel;
-    const GuardedBytes packed(static_cast<std::size_t>(padded * columns) * sizeof(float)),
-        sums(static_cast<std::size_t>(padded * rows) * sizeof(float));
-    for (std::int64_t p = 0; p < m; p += panel)
-      pack_panel(x.data() + p * columns, std::min(panel, m - p), columns, packed.data<float>() + p * columns);
-    for (std::int64_t begin = 0; begin < columns; begin += 200) {
-      const std::int64_t width = std::min<std::int64_t>(200, columns - begin);
-      std::vector<float> tile;
-      for (std::int64_t r = 0; r < rows; ++r)
-        tile.insert(tile.end(), expanded.begin() + r * columns + begin, expanded.begin() + r * columns + begin + width);
-      add_products(packed.data<float>(), m, columns, begin, tile.data(), rows, width, sums.data<float>());
-    }
+/// y [m, rows] by panels, which end at guarded pages.
+std::vector<float> multiply_many(const WeightRows& weights, const StoredMatrix& w, const std::vector<float>& x) {
+  const std::int64_t m = static_cast<std::int64_t>(x.size()) / w.columns, width = weights.panel_rows();
+  const std::int64_t count = (m + width - 1) / width, bytes = static_cast<std::int64_t>(weights.panel_bytes());
+  const GuardedBytes panels(static_cast<std::size_t>(count * bytes)), tile(WeightRows::kTileBytes);
+  for (std::int64_t p = 0; p < count; ++p)
+    weights.pack_panel(x.data() + p * width * w.columns, std::min(width, m - p * width),
+                       panels.data<std::byte>() + p * bytes);
+  std::vector<float> y(static_cast<std::size_t>(m * w.rows));
+  for (std::int64_t first = 0; first < w.rows; first += WeightRows::kTileRows) {
+    const std::int64_t rows = std::min(WeightRows::kTileRows, w.rows - first);
+    const GuardedBytes sums(static_cast<std::size_t>(count * rows * width) * sizeof(float));
+    weights.multiply_panels(first, rows, panels.data<std::byte>(), count, tile.data<std::byte>(), sums.data<float>());
     for (std::int64_t i = 0; i < m; ++i)
-      for (std::int64_t r = 0; r < rows; ++r) {
-        const Sum sum = product(w, r, x.data() + i * columns);
-        ASSERT_NEAR(sums.data<float>()[r * padded + i], sum.value, 1e-6 * sum.magnitude) << "m " << m << " row " << r;
-      }
+      for (std::int64_t r = 0; r < rows; ++r)
+        y[static_cast<std::size_t>(i * w.rows + first + r)] =
+            sums.data<float>()[(i / width * rows + r) * width + i % width];
   }
+  return y;
+}
+
+TEST_P(Products, OfManyRowsAreThoseOfTheExpandedWeights) {
+  for_each_matrix([](const Matrix& w, const std::string& name) {
+    const WeightRows rows(w.view, false);
+    for (const std::int64_t m : {1, 5, 33}) {
+      const std::vector<float> x = numbers(m * w.view.columns), y = multiply_many(rows, w.view, x);
+      for (const std::int64_t i : {std::int64_t{0}, m - 1})
+        for (std::int64_t r = 0; r < w.view.rows; ++r) {
+          const Sum sum = product(w, r, x.data() + i * w.view.columns);
+          ASSERT_NEAR(y[static_cast<std::size_t>(i * w.view.rows + r)], sum.value, 1e-6 * sum.magnitude)
+              << name << " m " << m << " row " << r;
+        }
+    }
+  });
+}
+
+/// Half a step of x and half a step of the palette in every product, where both have `most` of them.
+double rounding_bound(const Matrix& w, std::int64_t r, const float* x, int most) {
+  float top = 0;
+  for (std::int64_t c = 0; c < w.view.columns; ++c) top = std::max(top, std::abs(x[c]));
+  double bound = 0;
+  for (std::int64_t c = 0; c < w.view.columns; ++c) {
+    const double x_step = top / most, w_step = w.largest_in_group(r, c) / most, v = std::abs(x[c]);
+    bound += (std::abs(w.at(r, c)) + w_step / 2) * x_step / 2 + v * w_step / 2;
+  }
+  return 1.001 * bound;
 }
 
 TEST_P(Products, WithEightBitsAreAsGoodAsEightBitsCanBe) {
   for_each_matrix([](const Matrix& w, const std::string& name) {
-    const WeightRows rows(w.view, true);
     if (w.view.scheme != Scheme::palette) return;
+    const WeightRows rows(w.view, true);
     const std::vector<float> x = numbers(w.view.columns);
     const Prepared prepared(rows, x);
     std::vector<float> y(static_cast<std::size_t>(w.view.rows));
     rows.multiply(0, w.view.rows, prepared.data(), y.data());
-    float top = 0;
-    for (const float v : x) top = std::max(top, std::abs(v));
-    const double x_step = top / 127;
-    for (std::int64_t r = 0; r < w.view.rows; ++r) {
-      const Sum sum = product(w, r, x.data());
-      double bound = 0;  // half a step of x and of the palette in every product
-      for (std::int64_t c = 0; c < w.view.columns; ++c) {
-        const double w_step = w.largest_in_group(r, c) / 127, v = std::abs(x[static_cast<std::size_t>(c)]);
-        bound += (std::abs(w.at(r, c)) + w_step / 2) * x_step / 2 + v * w_step / 2;
-      }
-      ASSERT_NEAR(y[static_cast<std::size_t>(r)], sum.value, 1.001 * bound) << name << " row " << r;
+    for (std::int64_t r = 0; r < w.view.rows; ++r)
+      ASSERT_NEAR(y[static_cast<std::size_t>(r)], product(w, r, x.data()).value, rounding_bound(w, r, x.data(), 127))
+          << name << " row " << r;
+  });
+}
+
+TEST_P(Products, OfManyRowsWithThirteenBitsAreAsGoodAsThoseCanBe) {
+  for_each_matrix([](const Matrix& w, const std::string& name) {
+    if (w.view.scheme != Scheme::palette) return;
+    const WeightRows rows(w.view, true);
+    for (const std::int64_t m : {1, 21}) {
+      const std::vector<float> x = numbers(m * w.view.columns), y = multiply_many(rows, w.view, x);
+      for (const std::int64_t i : {std::int64_t{0}, m - 1})
+        for (std::int64_t r = 0; r < w.view.rows; ++r) {
+          const float* row = x.data() + i * w.view.columns;
+          const Sum sum = product(w, r, row);
+          ASSERT_NEAR(y[static_cast<std::size_t>(i * w.view.rows + r)], sum.value,
+                      rounding_bound(w, r, row, 4095) + 1e-6 * sum.magnitude)
+              << name << " m " << m << " row " << r;
+        }
     }
   });
 }
