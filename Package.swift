@@ -8,6 +8,7 @@ let package = Package(
     .library(name: "DolphinTokenizer", targets: ["DolphinTokenizer"]),
     .library(name: "DolphinRuntime", targets: ["DolphinRuntime"]),
     .library(name: "DolphinBench", targets: ["DolphinBench"]),
+    .library(name: "DolphinVerify", targets: ["DolphinVerify"]),
     .executable(name: "dolphin", targets: ["dolphin"]),
   ],
   targets: [
@@ -17,12 +18,15 @@ let package = Package(
       name: "DolphinRuntime", dependencies: ["CDolphinRuntime", "DolphinTokenizer"],
       path: "swift/Sources/DolphinRuntime"),
     .target(name: "DolphinBench", dependencies: ["DolphinRuntime"], path: "swift/Sources/DolphinBench"),
-    .executableTarget(name: "dolphin", dependencies: ["DolphinBench"], path: "swift/Sources/dolphin"),
+    .target(name: "DolphinVerify", dependencies: ["DolphinRuntime"], path: "swift/Sources/DolphinVerify"),
+    .executableTarget(
+      name: "dolphin", dependencies: ["DolphinBench", "DolphinVerify"], path: "swift/Sources/dolphin"),
     .testTarget(
       name: "DolphinTokenizerTests", dependencies: ["DolphinTokenizer"], path: "swift/Tests/DolphinTokenizerTests",
       exclude: ["Resources"]),
     .testTarget(
-      name: "DolphinRuntimeTests", dependencies: ["DolphinBench"], path: "swift/Tests/DolphinRuntimeTests"),
+      name: "DolphinRuntimeTests", dependencies: ["DolphinBench", "DolphinVerify"],
+      path: "swift/Tests/DolphinRuntimeTests"),
   ],
   swiftLanguageModes: [.v6]
 )

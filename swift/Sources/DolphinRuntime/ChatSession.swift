@@ -64,6 +64,7 @@ public actor ChatSession {
   public struct Snapshot: Codable, Sendable, Equatable {
     public var instructions: String?
     public var history: [Message]
+    public var variant: String?
   }
 
   /// A shift leaves this share of the context to the answer: less would shift again soon.
@@ -71,26 +72,32 @@ public actor ChatSession {
 
   public let instructions: String?
   public private(set) var history: [Message]
+  public let variant: String?
   private let model: DolphinModel
   private let overflow: OverflowPolicy
   private var feeder: TokenFeeder?
   private var isAnswering = false
   private var waiting: [CheckedContinuation<Void, Never>] = []
 
+  /// `variant`: one of `model.variants`; nil: the package's main adapters.
   public init(
-    _ model: DolphinModel, instructions: String? = nil, history: [Message] = [], overflow: OverflowPolicy = .error
+    _ model: DolphinModel, instructions: String? = nil, history: [Message] = [], variant: String? = nil,
+    overflow: OverflowPolicy = .error
   ) {
     self.model = model
+    self.variant = variant
     self.instructions = instructions
     self.history = history
     self.overflow = overflow
   }
 
   public init(_ model: DolphinModel, restoring snapshot: Snapshot, overflow: OverflowPolicy = .error) {
-    self.init(model, instructions: snapshot.instructions, history: snapshot.history, overflow: overflow)
+    self.init(
+      model, instructions: snapshot.instructions, history: snapshot.history, variant: snapshot.variant,
+      overflow: overflow)
   }
 
-  public var snapshot: Snapshot { Snapshot(instructions: instructions, history: history) }
+  public var snapshot: Snapshot { Snapshot(instructions: instructions, history: history, variant: variant) }
 
   /// The whole answer. Cancelling the task ends it within one token and throws `CancellationError`.
   public func respond(to message: String, options: GenerationOptions = .init()) async throws -> String {
@@ -214,7 +221,7 @@ public actor ChatSession {
 
   private func takeFeeder() async throws -> TokenFeeder {
     if let feeder { return feeder }
-    return try await TokenFeeder(model.backend)
+    return try await TokenFeeder(model.backend, variant: variant)
   }
 
   /// Feeds the conversation with the answer so far, from where the cache differs; nothing where it does not fit.

@@ -24,16 +24,29 @@ public actor DolphinModel {
     public var tokenizerFolder: URL?
     /// nil: as the tokenizer's folder says.
     public var template: ChatTemplate?
+    /// Runs every kind of call once while loading, so that the first answer does not wait for what is made on first use.
+    public var warmsUp = false
 
     public init() {}
+
+    /// Whether packages run through the CPU runner.
+    package var runsOnCPU: Bool {
+      #if canImport(CoreML)
+        usesCPURunner
+      #else
+        true
+      #endif
+    }
   }
 
   public enum LoadingStage: Sendable, Equatable {
-    case functions, tokenizer, ready
+    case functions, tokenizer, warmUp, ready
   }
 
   public nonisolated let backend: any PredictionBackend
   public nonisolated let tokenizer: any TextTokenizer
+  /// The chat model's own, unless the package's encoder was made from another model.
+  public nonisolated let encoderTokenizer: any TextTokenizer
   /// Nothing where the model has no template known here; chats then need one from the configuration.
   public nonisolated let template: ChatTemplate?
   public nonisolated let facts: ModelFacts?
@@ -49,52 +62,89 @@ public actor DolphinModel {
   ) async throws -> DolphinModel {
     let start = ContinuousClock.now
     progress?(.functions)
-    let backend = try await makeBackend(url, configuration)
+    let backend = try await backend(for: url, configuration: configuration)
     try Task.checkCancellation()
     progress?(.tokenizer)
-    let folder = configuration.tokenizerFolder ?? url.appendingPathComponent("Data/dolphin2coreml")
+    let folder = configuration.tokenizerFolder ?? assets(of: url)
     let tokenizer = try BPETokenizer(folder: folder)
+    let own = folder.appendingPathComponent(encoderPrefix + "tokenizer.json")
+    let encoderTokenizer =
+      FileManager.default.fileExists(atPath: own.path) ? try BPETokenizer(folder: folder, prefix: encoderPrefix) : nil
     let template = configuration.template ?? (try? ChatTemplate(folder: folder))
+    if configuration.warmsUp {
+      progress?(.warmUp)
+      try await warmUp(backend)
+    }
     let model = try DolphinModel(
-      backend: backend, tokenizer: tokenizer, template: template, generationConfig: folder,
-      loadTime: ContinuousClock.now - start)
+      backend: backend, tokenizer: tokenizer, encoderTokenizer: encoderTokenizer, template: template,
+      tokenizerFolder: folder, loadTime: ContinuousClock.now - start)
     progress?(.ready)
     return model
   }
 
-  /// A model of parts: another backend, or another library's tokenizer.
+  /// A model of parts: another backend, or another library's tokenizer. `tokenizerFolder` may say what ends an answer.
   public init(
-    backend: any PredictionBackend, tokenizer: any TextTokenizer, template: ChatTemplate?, generationConfig: URL? = nil,
-    loadTime: Duration = .zero
+    backend: any PredictionBackend, tokenizer: any TextTokenizer, encoderTokenizer: (any TextTokenizer)? = nil,
+    template: ChatTemplate?, tokenizerFolder: URL? = nil, loadTime: Duration = .zero
   ) throws {
     self.backend = backend
     self.tokenizer = tokenizer
+    self.encoderTokenizer = encoderTokenizer ?? tokenizer
     self.template = template
     self.loadTime = loadTime
     facts = try PackageMetadata.decode(ModelFacts.self, "d2c.model", of: backend.metadata)
     encoderFacts = try PackageMetadata.decode(EncoderFacts.self, "d2c.encoder", of: backend.metadata) ?? EncoderFacts()
-    var stops = Set(facts?.eosTokens ?? [])
-    stops.formUnion(template?.stopTokenNames.compactMap(tokenizer.token(named:)) ?? [])
-    stops.formUnion(Self.endTokens(generationConfig))
-    stopTokens = stops
+    let named = ["<|im_end|>", "<|eot_id|>", "<|eom_id|>"].compactMap(tokenizer.token(named:))
+    stopTokens = Set(facts?.eosTokens ?? []).union(named.filter(tokenizer.isSpecial))
+      .union(tokenizerFolder.map { Self.endTokens($0, tokenizer) } ?? [])
+  }
+
+  /// Names of the package's other chat adapters, for `ChatSession`.
+  public nonisolated var variants: [String] {
+    backend.functions.compactMap { function in
+      ["init_", "decode_"].lazy.filter(function.name.hasPrefix).map { String(function.name.dropFirst($0.count)) }.first
+    }.reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
   }
 
   /// The package's sentence encoder.
   public nonisolated var embeddings: Embedder { get throws { try Embedder(self) } }
 
-  private static func makeBackend(_ url: URL, _ configuration: Configuration) async throws -> any PredictionBackend {
+  private static let encoderPrefix = "encoder."
+
+  /// The folder of what travels beside the model.
+  package static func assets(of package: URL) -> URL { package.appendingPathComponent("Data/dolphin2coreml") }
+
+  /// What runs a package, without a tokenizer.
+  package static func backend(for url: URL, configuration: Configuration) async throws -> any PredictionBackend {
     #if canImport(CoreML)
-      if !configuration.usesCPURunner { return try await coreML(url, configuration) }
+      if !configuration.runsOnCPU { return try await coreML(url, configuration) }
     #endif
     return try CPUBackend(package: url, precision: configuration.cpuPrecision, threads: configuration.threads)
   }
 
-  private static func endTokens(_ folder: URL?) -> [Int32] {
-    guard let data = folder.flatMap({ try? Data(contentsOf: $0.appendingPathComponent("generation_config.json")) }),
-      let config = try? JSONSerialization.jsonObject(with: data) as? [String: Any]
-    else { return [] }
-    let ids = config["eos_token_id"] as? [Int] ?? (config["eos_token_id"] as? Int).map { [$0] } ?? []
-    return ids.compactMap { Int32(exactly: $0) }
+  private static func warmUp(_ backend: any PredictionBackend) async throws {
+    let names = Set(backend.functions.map(\.name))
+    if !names.isDisjoint(with: ["init", "decode"]) {
+      var feeder = try await TokenFeeder(backend)
+      for count in [2, 1] where count <= feeder.remaining {
+        _ = try await feeder.feed(Array(repeating: 0, count: count))
+      }
+    }
+    if names.contains("encode") {
+      _ = try await EncoderFunctions(backend, vocabulary: 0).encode([EncoderInput(ids: [0], pooling: [1])])
+    }
+  }
+
+  private static func endTokens(_ folder: URL, _ tokenizer: any TextTokenizer) -> [Int32] {
+    func object(_ name: String) -> [String: Any] {
+      let data = try? Data(contentsOf: folder.appendingPathComponent(name))
+      return data.flatMap { try? JSONSerialization.jsonObject(with: $0) as? [String: Any] } ?? [:]
+    }
+    let listed = object("generation_config.json")["eos_token_id"]
+    let ids = listed as? [Int] ?? (listed as? Int).map { [$0] } ?? []
+    let token = object("tokenizer_config.json")["eos_token"]
+    let name = token as? String ?? (token as? [String: Any])?["content"] as? String
+    return ids.compactMap { Int32(exactly: $0) } + [name.flatMap(tokenizer.token(named:))].compactMap { $0 }
   }
 }
 
@@ -104,7 +154,7 @@ public actor DolphinModel {
   extension DolphinModel {
     private static func coreML(_ url: URL, _ configuration: Configuration) async throws -> any PredictionBackend {
       try await CoreMLBackend(package: url) { function in
-        let units = function == "encode" ? configuration.encoderComputeUnits : nil
+        let units = function.hasPrefix("encode") ? configuration.encoderComputeUnits : nil
         switch units ?? configuration.computeUnits {
         case .all: return .all
         case .cpuAndGPU: return .cpuAndGPU

@@ -33,37 +33,51 @@ public struct ModelFacts: Codable, Sendable, Equatable {
 
 /// What the package says about its sentence encoder: metadata `d2c.encoder`.
 public struct EncoderFacts: Codable, Sendable, Equatable {
-  public enum Pooling: String, Codable, Sendable {
-    case mean
-    case weightedMean = "weighted_mean"
-    case lastToken = "last_token"
-    case bosToken = "bos_token"
-    case eosToken = "eos_token"
-  }
-
-  public var pooling: Pooling
-  public var skipsInstruction: Bool
+  public var pooling = Pooling.mean
+  public var skipsInstruction = true
+  public var maxLength: Int?
+  public var vocabularySize: Int?
+  public var maxTextTokens: Int?
+  public var hasChatWrapper = false
+  public var endOfText: String?
 
   enum CodingKeys: String, CodingKey {
     case pooling
     case skipsInstruction = "skip_instruction"
+    case maxLength = "max_length"
+    case vocabularySize = "vocab_size"
+    case maxTextTokens = "doc_max_length"
+    case hasChatWrapper = "chat_wrapper"
+    case endOfText = "end_of_text"
   }
 
-  public init(pooling: Pooling = .mean, skipsInstruction: Bool = true) {
-    self.pooling = pooling
-    self.skipsInstruction = skipsInstruction
-  }
+  public init() {}
 
   public init(from decoder: any Decoder) throws {
     let values = try decoder.container(keyedBy: CodingKeys.self)
     pooling = try values.decodeIfPresent(Pooling.self, forKey: .pooling) ?? .mean
     skipsInstruction = try values.decodeIfPresent(Bool.self, forKey: .skipsInstruction) ?? true
+    maxLength = try values.decodeIfPresent(Int.self, forKey: .maxLength)
+    vocabularySize = try values.decodeIfPresent(Int.self, forKey: .vocabularySize)
+    maxTextTokens = try values.decodeIfPresent(Int.self, forKey: .maxTextTokens)
+    hasChatWrapper = try values.decodeIfPresent(Bool.self, forKey: .hasChatWrapper) ?? false
+    endOfText = try values.decodeIfPresent(String.self, forKey: .endOfText)
+  }
+
+  var preparation: SentencePreparation {
+    var preparation = SentencePreparation()
+    preparation.pooling = pooling
+    preparation.skipsInstruction = skipsInstruction
+    preparation.hasChatWrapper = hasChatWrapper
+    preparation.maxTextTokens = maxTextTokens ?? preparation.maxTextTokens
+    preparation.endOfText = endOfText ?? preparation.endOfText
+    return preparation
   }
 }
 
-enum PackageMetadata {
+package enum PackageMetadata {
   /// Nothing where the package lacks the key.
-  static func decode<Facts: Decodable>(_ type: Facts.Type, _ key: String, of metadata: [String: String]) throws
+  package static func decode<Facts: Decodable>(_ type: Facts.Type, _ key: String, of metadata: [String: String]) throws
     -> Facts?
   {
     guard let text = metadata[key] else { return nil }

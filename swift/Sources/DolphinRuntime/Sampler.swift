@@ -60,7 +60,7 @@ public struct Sampler: Sendable {
   }
 
   /// The token of the largest logit, the lowest id among equals.
-  static func largest(_ logits: [Float]) throws -> Int32 {
+  package static func largest(_ logits: [Float]) throws -> Int32 {
     var best = 0
     var isNumber = !logits.isEmpty
     logits.withUnsafeBufferPointer { values in

@@ -15,9 +15,10 @@ public struct BPETokenizer: TextTokenizer {
   private let preTokenizer: PreTokenizer
   private let normalizer: Normalizer
 
-  public init(folder: URL) throws {
-    let config = try? Data(contentsOf: folder.appendingPathComponent("tokenizer_config.json"))
-    let file = folder.appendingPathComponent("tokenizer.json")
+  /// `prefix`: of the files' names, say "encoder." for a package whose encoder has a tokenizer of its own.
+  public init(folder: URL, prefix: String = "") throws {
+    let config = try? Data(contentsOf: folder.appendingPathComponent(prefix + "tokenizer_config.json"))
+    let file = folder.appendingPathComponent(prefix + "tokenizer.json")
     guard let data = try? Data(contentsOf: file) else {
       throw DolphinError.invalidInput(
         "\(file.path) cannot be read; name the folder that has the model's tokenizer.json")

@@ -3,7 +3,7 @@ import DolphinRuntime
 /// A command's positional arguments and `--name value` options.
 struct Arguments {
   private(set) var positional: [String] = []
-  private var options: [String: String] = [:]
+  private var options: [String: [String]] = [:]
 
   init(_ words: some Sequence<String>, known: Set<String>, flags: Set<String> = []) throws {
     var words = words.makeIterator()
@@ -14,9 +14,9 @@ struct Arguments {
       }
       let name = String(word.dropFirst(2))
       if flags.contains(name) {
-        options[name] = ""
+        options[name] = []
       } else if known.contains(name), let value = words.next() {
-        options[name] = value
+        options[name, default: []].append(value)
       } else {
         throw DolphinError.invalidArgument(
           known.contains(name) ? "\(word) needs a value" : "there is no option \(word)")
@@ -26,10 +26,13 @@ struct Arguments {
 
   func has(_ flag: String) -> Bool { options[flag] != nil }
 
-  func text(_ name: String) -> String? { options[name] }
+  func text(_ name: String) -> String? { options[name]?.last }
+
+  /// Of an option that may be given several times.
+  func all(_ name: String) -> [String] { options[name] ?? [] }
 
   func number<Number: LosslessStringConvertible>(_ name: String, or usual: Number) throws -> Number {
-    guard let text = options[name] else { return usual }
+    guard let text = text(name) else { return usual }
     guard let number = Number(text) else { throw DolphinError.invalidArgument("--\(name): '\(text)' is not a number") }
     return number
   }

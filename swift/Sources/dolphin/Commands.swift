@@ -1,31 +1,38 @@
 import DolphinBench
 import DolphinRuntime
+import DolphinVerify
 import Foundation
 
 /// The commands of `dolphin`. Results go to stdout, everything else to stderr.
 enum Commands {
   private static let usage = """
-    dolphin chat  PACKAGE [--system TEXT] [--max-tokens N] [--temperature T] [--top-p P] [--seed N] [--overflow error|shift]
+    dolphin chat  PACKAGE [--variant NAME] [--system TEXT] [--max-tokens N] [--temperature T] [--top-p P] [--seed N] [--overflow error|shift]
     dolphin embed PACKAGE [--instruction TEXT] [--normalize]     texts on stdin, one a line; JSON lines on stdout
     dolphin bench PACKAGE [--repetitions N] [--max-tokens N] [--csv FILE] [--jsonl FILE]
+    dolphin verify PACKAGE --golden FILE... [--json] [--report FILE] [--set verify.KEY=NUMBER...]
     every command: [--tokenizer DIR] [--precision fp32|fp16|fast] [--threads N] [--units all|cpuAndGPU|cpuAndNeuralEngine|cpuOnly] [--cpu-runner]
 
     """
   private static let common: Set = ["tokenizer", "precision", "threads", "units"]
 
-  /// 0; 2 for wrong usage, 3 for bad input, 5 where this machine cannot run packages, 1 for what failed otherwise.
+  private struct CheckFailed: Error {}
+
+  /// 0; 1 where a check fails; 2 for wrong usage, 3 for bad input, 5 where this machine cannot run packages, 1 also for what failed otherwise.
   static func run(_ words: [String]) async -> Int32 {
     do {
       switch words.first {
       case "chat": try await chat(words.dropFirst())
       case "embed": try await embed(words.dropFirst())
       case "bench": try await bench(words.dropFirst())
+      case "verify": try await verify(words.dropFirst())
       case "help", "--help", "-h": write(usage)
       default: throw DolphinError.invalidArgument("give a command:\n\(usage)")
       }
       return 0
+    } catch is CheckFailed {
+      return 1
     } catch {
-      FileHandle.standardError.write(Data("dolphin: \(error.localizedDescription)\n".utf8))
+      warn(error.localizedDescription)
       return exitCode(error)
     }
   }
@@ -40,11 +47,11 @@ enum Commands {
   }
 
   private static func chat(_ words: some Sequence<String>) async throws {
-    let options: Set = ["system", "max-tokens", "temperature", "top-p", "seed", "overflow"]
+    let options: Set = ["variant", "system", "max-tokens", "temperature", "top-p", "seed", "overflow"]
     let arguments = try Arguments(words, known: common.union(options), flags: ["cpu-runner"])
     let model = try await load(arguments)
     let overflow = try choice(arguments, "overflow", OverflowPolicy.error) { OverflowPolicy(rawValue: $0) }
-    let session = ChatSession(model, instructions: arguments.text("system"), overflow: overflow)
+    let session = ChatSession(model, instructions: arguments.text("system"), variant: arguments.text("variant"), overflow: overflow)
     let generation = GenerationOptions(
       maxTokens: try arguments.number("max-tokens", or: 512), temperature: try arguments.number("temperature", or: 0),
       topP: try arguments.number("top-p", or: 1), seed: try arguments.number("seed", or: 0))
@@ -78,6 +85,35 @@ enum Commands {
     summarize(rows)
   }
 
+  private static func verify(_ words: some Sequence<String>) async throws {
+    let arguments = try Arguments(
+      words, known: common.union(["golden", "report", "set"]), flags: ["cpu-runner", "json"])
+    let package = try packageURL(arguments)
+    var limits = try VerificationLimits(package: package)
+    for setting in arguments.all("set") { try set(setting, &limits) }
+    var verification = try await Verification(
+      package: package, configuration: try configuration(arguments), limits: limits)
+    for path in arguments.all("golden") {
+      let golden = try Golden(contentsOf: URL(fileURLWithPath: path))
+      if golden.isEmpty { warn("\(path): holds neither prompts nor sentences") }
+      try await verification.compare(with: golden)
+    }
+    let report = verification.report
+    let json = try report.json() + "\n"
+    if let path = arguments.text("report") { try json.write(toFile: path, atomically: true, encoding: .utf8) }
+    write(arguments.has("json") ? json : report.summary)
+    if !report.isPassed { throw CheckFailed() }
+  }
+
+  /// `setting`: "verify.KEY=NUMBER".
+  private static func set(_ setting: String, _ limits: inout VerificationLimits) throws {
+    let parts = setting.split(separator: "=", maxSplits: 1)
+    guard parts.count == 2, parts[0].hasPrefix("verify."), let number = Double(parts[1]) else {
+      throw DolphinError.invalidArgument("--set: '\(setting)' is not of the form verify.KEY=NUMBER")
+    }
+    try limits.set(String(parts[0].dropFirst("verify.".count)), to: number)
+  }
+
   private static func summarize(_ rows: [BenchmarkRow]) {
     let columns: [(String, (BenchmarkRow) -> Double)] = [
       ("tokens_per_second", \.tokensPerSecond), ("init_ms", \.initMilliseconds), ("ttft_ms", \.firstTokenMilliseconds),
@@ -91,15 +127,22 @@ enum Commands {
   }
 
   private static func load(_ arguments: Arguments) async throws -> DolphinModel {
+    try await DolphinModel.load(from: try packageURL(arguments), configuration: try configuration(arguments))
+  }
+
+  private static func packageURL(_ arguments: Arguments) throws -> URL {
     guard arguments.positional.count == 1 else { throw DolphinError.invalidArgument("give one package:\n\(usage)") }
+    return URL(fileURLWithPath: arguments.positional[0])
+  }
+
+  private static func configuration(_ arguments: Arguments) throws -> DolphinModel.Configuration {
     var configuration = DolphinModel.Configuration()
     configuration.tokenizerFolder = arguments.text("tokenizer").map { URL(fileURLWithPath: $0) }
     configuration.threads = try arguments.number("threads", or: 0)
     configuration.usesCPURunner = arguments.has("cpu-runner")
     configuration.cpuPrecision = try choice(arguments, "precision", .fp32) { CPUBackend.Precision(rawValue: $0) }
     configuration.computeUnits = try choice(arguments, "units", .all) { DolphinModel.ComputeUnits(rawValue: $0) }
-    return try await DolphinModel.load(
-      from: URL(fileURLWithPath: arguments.positional[0]), configuration: configuration)
+    return configuration
   }
 
   private static func choice<Value>(
@@ -109,6 +152,8 @@ enum Commands {
     guard let value = parse(text) else { throw DolphinError.invalidArgument("--\(name) has no value '\(text)'") }
     return value
   }
+
+  private static func warn(_ text: String) { FileHandle.standardError.write(Data("dolphin: \(text)\n".utf8)) }
 
   private static func write(_ text: String) { FileHandle.standardOutput.write(Data(text.utf8)) }
 }

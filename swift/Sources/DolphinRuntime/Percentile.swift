@@ -1,5 +1,5 @@
 /// Linear interpolation between the closest ranks, as the converter's reports have it; 0 of nothing.
-public func percentile(_ samples: [Double], _ percent: Double) -> Double {
+package func percentile(_ samples: [Double], _ percent: Double) -> Double {
   guard !samples.isEmpty else { return 0 }
   let sorted = samples.sorted()
   let rank = percent / 100 * Double(sorted.count - 1)
