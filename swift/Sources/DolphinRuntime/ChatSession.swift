@@ -65,6 +65,12 @@ public actor ChatSession {
     public var instructions: String?
     public var history: [Message]
     public var variant: String?
+
+    public init(instructions: String? = nil, history: [Message] = [], variant: String? = nil) {
+      self.instructions = instructions
+      self.history = history
+      self.variant = variant
+    }
   }
 
   /// A shift leaves this share of the context to the answer: less would shift again soon.

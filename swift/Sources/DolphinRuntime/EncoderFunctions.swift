@@ -51,7 +51,9 @@ package struct EncoderFunctions: Sendable {
       while !left.isEmpty {
         try Task.checkCancellation()
         let count = left.count
-        guard let function = bucket.functions.first(where: { 2 * count > $0.batch }) ?? bucket.functions.last else { break }
+        guard let function = bucket.functions.first(where: { 2 * count > $0.batch }) ?? bucket.functions.last else {
+          break
+        }
         let taken = left.prefix(function.batch)
         for (i, vector) in zip(taken, try await call(function, taken.map { inputs[$0] })) { vectors[i] = vector }
         left = left.dropFirst(function.batch)

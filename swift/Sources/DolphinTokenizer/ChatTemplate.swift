@@ -52,6 +52,15 @@ public struct ChatTemplate: Sendable, Equatable {
 
   private init(family: Family) { self.family = family }
 
+  /// "chatml" or "llama3"; nothing for other names.
+  public init?(named name: String) {
+    switch name {
+    case "chatml": self = .chatML()
+    case "llama3": self = .llama3
+    default: return nil
+    }
+  }
+
   /// Recognises the template in a model's tokenizer folder.
   public init(folder: URL) throws {
     let file = folder.appendingPathComponent("chat_template.jinja")

@@ -39,7 +39,8 @@ public struct SentencePreparation: Sendable {
   public init() {}
 
   /// A mask of all zeros for a text without a token of its own.
-  public func prepare(_ text: String, instruction: String = "", by tokenizer: any TextTokenizer) throws -> EncoderInput {
+  public func prepare(_ text: String, instruction: String = "", by tokenizer: any TextTokenizer) throws -> EncoderInput
+  {
     let whole = joined(try shortened(text, tokenizer), instruction)
     // The separator marks where the text begins and is taken out again; texts may hold it themselves.
     let parts = whole.unicodeScalars.split(separator: Self.separator, omittingEmptySubsequences: false).map(String.init)

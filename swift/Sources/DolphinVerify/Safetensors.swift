@@ -26,7 +26,8 @@ struct Safetensors {
     let size = file.prefix(8).reversed().reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
     guard size <= UInt64(file.count - 8) else { throw damaged("its header ends after the file") }
     let data = file[(8 + Int(size))...]
-    guard var header = try? JSONSerialization.jsonObject(with: file[8..<8 + Int(size)]) as? [String: [String: Any]] else {
+    guard var header = try? JSONSerialization.jsonObject(with: file[8..<8 + Int(size)]) as? [String: [String: Any]]
+    else {
       throw damaged("its header is no table")
     }
     metadata = header.removeValue(forKey: "__metadata__")?.compactMapValues { $0 as? String } ?? [:]

@@ -35,12 +35,13 @@ public struct Verification {
     }
     backend = try await DolphinModel.backend(for: url, configuration: configuration)
     let folder = configuration.tokenizerFolder
-    tokenizer = try folder.map { try BPETokenizer(folder: $0) } ?? (try? BPETokenizer(folder: DolphinModel.assets(of: url)))
+    tokenizer =
+      try folder.map { try BPETokenizer(folder: $0) } ?? (try? BPETokenizer(folder: DolphinModel.assets(of: url)))
     facts = try PackageMetadata.decode(ModelFacts.self, "d2c.model", of: backend.metadata)
     self.limits = try limits ?? VerificationLimits(package: url)
     let recipe = try PackageRecipe(package: url)
     report = VerificationReport(
-      package: url.path, model: recipe.model, revision: recipe.revision, context: facts?.context ?? 0,
+      package: url.relativePath, model: recipe.model, revision: recipe.revision, context: facts?.context ?? 0,
       computeUnits: configuration.runsOnCPU ? .cpuOnly : configuration.computeUnits,
       precision: configuration.runsOnCPU ? configuration.cpuPrecision.rawValue : facts?.precision ?? "",
       minCosine: self.limits.minCosine)

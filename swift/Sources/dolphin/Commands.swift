@@ -10,10 +10,10 @@ enum Commands {
     dolphin embed PACKAGE [--instruction TEXT] [--normalize]     texts on stdin, one a line; JSON lines on stdout
     dolphin bench PACKAGE [--repetitions N] [--max-tokens N] [--csv FILE] [--jsonl FILE]
     dolphin verify PACKAGE --golden FILE... [--json] [--report FILE] [--set verify.KEY=NUMBER...]
-    every command: [--tokenizer DIR] [--precision fp32|fp16|fast] [--threads N] [--units all|cpuAndGPU|cpuAndNeuralEngine|cpuOnly] [--cpu-runner]
+    every command: [--tokenizer DIR] [--chat-template chatml|llama3] [--precision fp32|fp16|fast] [--threads N] [--units all|cpuAndGPU|cpuAndNeuralEngine|cpuOnly] [--cpu-runner]
 
     """
-  private static let common: Set = ["tokenizer", "precision", "threads", "units"]
+  private static let common: Set = ["tokenizer", "chat-template", "precision", "threads", "units"]
 
   private struct CheckFailed: Error {}
 
@@ -51,7 +51,8 @@ enum Commands {
     let arguments = try Arguments(words, known: common.union(options), flags: ["cpu-runner"])
     let model = try await load(arguments)
     let overflow = try choice(arguments, "overflow", OverflowPolicy.error) { OverflowPolicy(rawValue: $0) }
-    let session = ChatSession(model, instructions: arguments.text("system"), variant: arguments.text("variant"), overflow: overflow)
+    let session = ChatSession(
+      model, instructions: arguments.text("system"), variant: arguments.text("variant"), overflow: overflow)
     let generation = GenerationOptions(
       maxTokens: try arguments.number("max-tokens", or: 512), temperature: try arguments.number("temperature", or: 0),
       topP: try arguments.number("top-p", or: 1), seed: try arguments.number("seed", or: 0))
@@ -138,6 +139,7 @@ enum Commands {
   private static func configuration(_ arguments: Arguments) throws -> DolphinModel.Configuration {
     var configuration = DolphinModel.Configuration()
     configuration.tokenizerFolder = arguments.text("tokenizer").map { URL(fileURLWithPath: $0) }
+    configuration.template = try choice(arguments, "chat-template", nil) { ChatTemplate(named: $0) }
     configuration.threads = try arguments.number("threads", or: 0)
     configuration.usesCPURunner = arguments.has("cpu-runner")
     configuration.cpuPrecision = try choice(arguments, "precision", .fp32) { CPUBackend.Precision(rawValue: $0) }

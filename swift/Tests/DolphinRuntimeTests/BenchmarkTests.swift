@@ -1,4 +1,5 @@
 import DolphinBench
+import DolphinRuntime
 import Foundation
 import Testing
 

@@ -3,62 +3,6 @@ import Testing
 
 @testable import DolphinRuntime
 
-private let environment = ProcessInfo.processInfo.environment
-private let repository = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-  .deletingLastPathComponent().deletingLastPathComponent()
-
-/// The converter and the runtime library of a build of this repository; `./dev test` names them.
-private let canConvert = environment["D2C_PROGRAM"] != nil && environment["D2C_RUNTIME"] != nil
-
-/// A package made from a model of tests/data/models, removed with this object.
-private final class ConvertedPackage {
-  let url: URL
-  private let folder: URL
-
-  init(_ model: String) throws {
-    folder = FileManager.default.temporaryDirectory.appendingPathComponent("dolphin-\(UUID().uuidString)")
-    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
-    url = folder.appendingPathComponent("Model.mlpackage")
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: environment["D2C_PROGRAM"] ?? "")
-    let settings = ["quantize.plugin=\"none\"", "graph.precision=\"fp32\"", "graph.context=64", "graph.prefill=16"]
-    process.arguments =
-      ["convert", "--model", repository.appendingPathComponent("tests/data/models/\(model)").path, "-o", url.path]
-      + settings.flatMap { ["--set", $0] }
-    process.standardError = FileHandle.nullDevice
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    try #require(process.terminationStatus == 0)
-  }
-
-  deinit { try? FileManager.default.removeItem(at: folder) }
-}
-
-/// The tensors of a safetensors file, read as far as these tests need it.
-private struct Golden {
-  private let header: [String: [String: Any]]
-  private let data: Data
-
-  init(_ name: String) throws {
-    let url = repository.appendingPathComponent("tests/data/models/goldens/\(name).safetensors")
-    let all = try Data(contentsOf: url)
-    let size = all.prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
-    let json = try JSONSerialization.jsonObject(with: all[8..<8 + size])
-    header = try #require(json as? [String: [String: Any]])
-    data = Data(all[(8 + size)...])
-  }
-
-  func values<Value: BitwiseCopyable>(_ name: String, as type: Value.Type) throws -> [Value] {
-    let range = try #require(header[name]?["data_offsets"] as? [Int])
-    return data[range[0]..<range[1]].withUnsafeBytes { bytes in
-      (0..<bytes.count / MemoryLayout<Value>.size).map {
-        bytes.loadUnaligned(fromByteOffset: $0 * MemoryLayout<Value>.size, as: type)
-      }
-    }
-  }
-}
-
 private func largestDifference(_ a: [Float], _ b: some Collection<Float>) -> Float {
   a.count == b.count ? zip(a, b).reduce(0) { max($0, abs($1.0 - $1.1)) } : .infinity
 }
@@ -66,7 +10,7 @@ private func largestDifference(_ a: [Float], _ b: some Collection<Float>) -> Flo
 @Suite(.enabled(if: canConvert)) struct TheCPUBackend {
   @Test(arguments: ["gqa_bf16", "rope_llama3_bf16"]) func givesTheReferenceLogits(model: String) async throws {
     let package = try ConvertedPackage(model)
-    let golden = try Golden(model)
+    let golden = try ReferenceFile("goldens/\(model)")
     let prompt = try golden.values("prompt_ids", as: Int64.self).map { Int32($0) }
     let forced = try golden.values("decode_ids", as: Int64.self).map { Int32($0) }
     let prefill = try golden.values("prefill_logits", as: Float.self)
@@ -108,14 +52,59 @@ private func largestDifference(_ a: [Float], _ b: some Collection<Float>) -> Flo
     #expect(model.facts?.vocabularySize == 320)
   }
 
-  @Test func damagedPackagesAreRefused() throws {
+  @Test func damagedPackagesAreRefused() async throws {
     let package = try ConvertedPackage("gqa_bf16")
-    let spec = package.url.appendingPathComponent("Data/com.apple.CoreML/model.mlmodel")
-    let whole = try Data(contentsOf: spec)
-    for size in [0, 1, whole.count / 2, whole.count - 1] {
-      try whole.prefix(size).write(to: spec)
-      #expect(throws: DolphinError.self) { try CPUBackend(package: package.url) }
+    for file in ["Data/com.apple.CoreML/model.mlmodel", "Data/com.apple.CoreML/weights/weight.bin", "Manifest.json"] {
+      let url = package.url.appendingPathComponent(file)
+      let whole = try Data(contentsOf: url)
+      for size in [0, 1, whole.count / 2, whole.count - 2] {
+        try whole.prefix(size).write(to: url)
+        #expect(throws: DolphinError.self, "\(file), \(size) bytes") { try CPUBackend(package: package.url) }
+      }
+      try FileManager.default.removeItem(at: url)
+      #expect(throws: DolphinError.self, "no \(file)") { try CPUBackend(package: package.url) }
+      try whole.write(to: url)
     }
+    await #expect(throws: DolphinError.self, "no tokenizer") { try await DolphinModel.load(from: package.url) }
+  }
+
+  @Test func chatsWordForWordAsTheConverterDoes() async throws {
+    let package = try ConvertedPackage(
+      "goldens/llm2vec/models/bi_tiny_bf16", ["--set", "graph.context=128"], tokenizer: "tiny_llama3")
+    var configuration = DolphinModel.Configuration()
+    configuration.template = .llama3
+    configuration.warmsUp = true
+    let model = try await DolphinModel.load(from: package.url, configuration: configuration)
+    let session = ChatSession(model)
+    var answers = ""
+    for message in ["Hello", "And again"] {
+      answers += try await session.respond(to: message, options: .init(maxTokens: 8)) + "\n"
+    }
+    let sampled = GenerationOptions(maxTokens: 8, temperature: 0.8, seed: 7)
+    let other = try await ChatSession(model).respond(to: "Hello", options: sampled) + "\n"
+
+    let chat = ["chat", package.url.path, "--chat-template", "llama3", "--max-new-tokens", "8"]
+    #expect(try runConverter(chat, input: "Hello\nAnd again\n").output == answers)
+    let sampling = ["--temperature", "0.8", "--seed", "7"]
+    #expect(try runConverter(chat + sampling, input: "Hello\n").output == other)
+  }
+
+  @Test func aVariantTalksWithItsOwnAdapters() async throws {
+    let adapter = repository.appendingPathComponent("tests/data/lora_unsloth/adapters/plain_r8_attn").path
+    let package = try ConvertedPackage("base_bf16", ["--variant", "coder=\(adapter)"])
+    let merged = try ConvertedPackage("base_bf16", ["--adapter", adapter])
+    let tokens: [Int32] = [1, 17, 42, 99, 3]
+    let backend = try CPUBackend(package: package.url)
+    var coder = try await TokenFeeder(backend, variant: "coder")
+    var plain = try await TokenFeeder(backend)
+    var wanted = try await TokenFeeder(CPUBackend(package: merged.url))
+    let logits = try await coder.feed(tokens)
+    #expect(largestDifference(logits, try await wanted.feed(tokens)) < 0.05)
+    #expect(largestDifference(logits, try await plain.feed(tokens)) > 0.05)
+    let model = try DolphinModel(backend: backend, tokenizer: ByteTokenizer(), template: .chatML())
+    #expect(model.variants == ["coder"])
+    let lost = ChatSession(model, variant: "nobody")
+    await #expect(throws: DolphinError.self) { try await lost.respond(to: "Hi") }
   }
 }
 

@@ -121,4 +121,60 @@ private func metrics(
     for _ in 0..<6 { #expect(try await session.respond(to: "Hello").hasSuffix(": naïve 🐬.")) }
     #expect(await session.history.count < 12)
   }
+
+  @Test func cancellingWhileThePromptIsReadLeavesNothingBehind() async throws {
+    let backend = FakeBackend(prefill: 4, delay: .milliseconds(20))
+    let session = ChatSession(try fakeModel(backend))
+    for try await event in session.streamDetails(to: String(repeating: "x", count: 100)) {
+      if case .prefill = event { break }
+    }
+    await session.waitUntilIdle()
+    #expect(backend.log.count < 5)
+    #expect(await session.history.isEmpty)
+    #expect(try await session.respond(to: "Hi") == "1: naïve 🐬.")
+  }
+
+  @Test func cancellingOneSessionLeavesTheOthers() async throws {
+    let model = try fakeModel(FakeBackend(delay: .milliseconds(2)))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for i in 0..<8 {
+        group.addTask {
+          let session = ChatSession(model)
+          if i.isMultiple(of: 2) {
+            for try await _ in session.streamResponse(to: "a") { break }
+            await session.waitUntilIdle()
+          }
+          #expect(try await session.respond(to: "b").hasSuffix(": naïve 🐬."))
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  @Test func aSessionIsRestoredWhereItWasAlsoAfterACancelledAnswer() async throws {
+    let backend = FakeBackend(delay: .milliseconds(5))
+    let model = try fakeModel(backend)
+    let session = ChatSession(model)
+    for try await _ in session.streamResponse(to: "Hi") { break }
+    await session.waitUntilIdle()
+    let restored = ChatSession(model, restoring: await session.snapshot, overflow: .shift)
+    #expect(try await restored.respond(to: "Again") == session.respond(to: "Again"))
+  }
+
+  @Test func olderSnapshotsAreRead() throws {
+    let stored = Data(#"{"history":[{"role":"user","content":"Hi"}]}"#.utf8)
+    let snapshot = try JSONDecoder().decode(ChatSession.Snapshot.self, from: stored)
+    #expect(snapshot == .init(instructions: nil, history: [Message(.user, "Hi")], variant: nil))
+  }
+
+  @Test func packagesOfAnotherFormAreRefused() async throws {
+    #expect(throws: DolphinError.self) { try fakeModel(FakeBackend(metadata: ["d2c.model": "[1"])) }
+    #expect(throws: DolphinError.self) { try fakeModel(FakeBackend(metadata: ["d2c.encoder": #"{"pooling":"?"}"#])) }
+    #expect(throws: DolphinError.self) { try fakeModel(FakeBackend(encoders: [:])).embeddings }
+    #expect(throws: DolphinError.self) { try fakeModel(FakeBackend(encoders: ["encode": [32]])).embeddings }
+    for backend in [FakeBackend(prefill: 0), FakeBackend(context: 0)] {
+      let session = ChatSession(try fakeModel(backend))
+      await #expect(throws: DolphinError.self) { try await session.respond(to: "Hi") }
+    }
+  }
 }

@@ -33,26 +33,37 @@ final class FakeBackend: PredictionBackend {
   }
 
   let functions: [FunctionSignature]
-  let metadata: [String: String] = [:]
+  let metadata: [String: String]
   private let vocabulary = 258
   private let calls = Mutex<[String]>([])
   private let delay: Duration
 
-  init(context: Int = 400, prefill: Int = 16, delay: Duration = .zero) {
+  /// `encoders`: shapes of what they take.
+  init(
+    context: Int = 400, prefill: Int = 16, delay: Duration = .zero, encoders: [String: [Int]] = ["encode": [1, 32]],
+    metadata: [String: String] = [:]
+  ) {
     self.delay = delay
+    self.metadata = metadata
     let cache = Feature(name: "kv_cache", element: .float16, shape: [2, 1, context, 4])
     let logits = Feature(name: "logits", element: .float16, shape: [1, vocabulary])
     func tokens(_ name: String, _ count: Int) -> Feature { Feature(name: name, element: .int32, shape: [1, count]) }
     let one = Feature(name: "position", element: .int32, shape: [1])
     let length = Feature(name: "length", element: .int32, shape: [1])
-    let embedding = Feature(name: "embedding", element: .float32, shape: [1, 3])
-    functions = [
+    let language: [FunctionSignature] = [
       .init(name: "init", inputs: [tokens("input_ids", prefill), one, length], states: [cache], outputs: [logits]),
       .init(name: "decode", inputs: [tokens("input_ids", 1), one], states: [cache], outputs: [logits]),
-      .init(
-        name: "encode", inputs: ["input_ids", "attention_mask", "pooling_mask"].map { tokens($0, 32) }, states: [],
-        outputs: [embedding]),
     ]
+    functions =
+      language
+      + encoders.map { name, shape in
+        FunctionSignature(
+          name: name,
+          inputs: ["input_ids", "attention_mask", "pooling_mask"].map {
+            Feature(name: $0, element: .int32, shape: shape)
+          },
+          states: [], outputs: [Feature(name: "embedding", element: .float32, shape: [shape[0], 3])])
+      }
   }
 
   var log: [String] { calls.value }
@@ -65,7 +76,14 @@ final class FakeBackend: PredictionBackend {
     calls.update { $0.append(function) }
     if delay > .zero { try await Task.sleep(for: delay) }
     let ids = inputs["input_ids"] ?? []
-    guard let state = state as? State else { return pooled(ids, inputs["pooling_mask"] ?? []) }
+    guard let state = state as? State else {
+      let rows = functions.first { $0.name == function }?.input("input_ids")?.shape[0] ?? 1
+      let length = ids.count / rows
+      return (0..<rows).flatMap { row in
+        let range = row * length..<(row + 1) * length
+        return pooled(Array(ids[range]), Array((inputs["pooling_mask"] ?? [])[range]))
+      }
+    }
     let position = Int(inputs["position"]?[0] ?? 0)
     guard position <= state.cache.count else { throw DolphinError.predictionFailed("a gap in the cache") }
     state.cache = Array(state.cache[..<position] + ids.prefix(Int(inputs["length"]?[0] ?? 1)))
@@ -84,7 +102,7 @@ final class FakeBackend: PredictionBackend {
 
   private func pooled(_ ids: [Int32], _ pooling: [Int32]) -> [Float] {
     let counted = zip(ids, pooling).filter { $0.1 != 0 }.map { Float($0.0) }
-    return [counted.reduce(0, +) / Float(counted.count), Float(counted.count), 0]
+    return [counted.reduce(0, +) / Float(max(counted.count, 1)), Float(counted.count), 0]
   }
 }
 

@@ -157,11 +157,102 @@ private func text(hex: String) -> String {
   }
 
   @Test func templatesAreRecognisedByTheirTokens() throws {
-    #expect(try ChatTemplate(jinja: "{{'<|im_start|>' + message['role']}}") == .chatML(defaultSystem: nil))
+    #expect(try ChatTemplate(jinja: "{{'<|im_start|>' + message['role'] + '<|im_end|>'}}") == .chatML())
     #expect(
       try ChatTemplate(jinja: #"{{ '<|im_start|>system\nYou help.<|im_end|>\n' }}"#)
         == .chatML(defaultSystem: "You help."))
-    #expect(try ChatTemplate(jinja: "{{'<|start_header_id|>'}}") == .llama3)
+    let llama3 = "{{ bos_token }}{{'<|start_header_id|>' + role + '<|end_header_id|>' + text + '<|eot_id|>'}}"
+    #expect(try ChatTemplate(jinja: llama3, beginOfText: "<|begin_of_text|>") == .llama3)
     #expect(throws: DolphinError.self) { try ChatTemplate(jinja: "[INST]") }
+  }
+
+  @Test func llama31OpensWithTheDatesOfItsTemplate() throws {
+    let source = #"""
+      {{- bos_token }}{%- if not date_string is defined %}{%- set date_string = "26 Jul 2024" %}{%- endif %}
+      {{- "<|start_header_id|>system<|end_header_id|>\n\n" }}{{- "Cutting Knowledge Date: December 2023\n" }}
+      {{- "Today Date: " + date_string + "\n\n" }}{{- system_message }}{{- "<|eot_id|>" }}
+      """#
+    let template = try ChatTemplate(jinja: source, beginOfText: "<|begin_of_text|>")
+    #expect(template == .llama31(knowledgeCutoff: "December 2023", today: "26 Jul 2024"))
+    let opening =
+      "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
+      + "Cutting Knowledge Date: December 2023\nToday Date: 26 Jul 2024\n\n"
+    let user = "<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>"
+    #expect(template.render(chat, addGenerationPrompt: false) == opening + "Be brief." + user)
+    #expect(template.render([Message(.user, "Hi")], addGenerationPrompt: false) == opening + user)
+  }
+
+  @Test func theDefaultOfSeveralIsTaken() throws {
+    let folder = FileManager.default.temporaryDirectory.appendingPathComponent(UUID().uuidString)
+    try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(at: folder) }
+    let config = """
+      {"bos_token": {"content": "<s>"}, "chat_template": [{"name": "tool_use", "template": "unknown"},
+      {"name": "default", "template": "{{ bos_token }}<|im_start|><|im_end|>"}]}
+      """
+    try config.write(to: folder.appendingPathComponent("tokenizer_config.json"), atomically: true, encoding: .utf8)
+    #expect(
+      try ChatTemplate(folder: folder).render([Message(.user, "Hi")], addGenerationPrompt: false)
+        == "<s><|im_start|>user\nHi<|im_end|>\n")
+  }
+}
+
+private struct SentenceVectors: Decodable {
+  struct Input: Decodable {
+    let instruction: String
+    let text: String
+    let ids: [Int32]
+    let mask: [Int32]
+
+    enum CodingKeys: String, CodingKey {
+      case instruction, text
+      case ids = "input_ids"
+      case mask = "embed_mask"
+    }
+  }
+  let name: String
+  let tokenizer: String
+  let pooling: Pooling
+  let skipsInstruction: Bool
+  let maxLength: Int
+  let hasChatWrapper: Bool
+  let inputs: [Input]
+
+  enum CodingKeys: String, CodingKey {
+    case name, tokenizer, pooling, inputs
+    case skipsInstruction = "skip_instruction"
+    case maxLength = "max_length"
+    case hasChatWrapper = "chat_wrapper"
+  }
+
+  /// The reference records which tokens are the text's own; three kinds of pooling take just one.
+  func mask(of input: Input) -> [Int32] {
+    let none = [Int32](repeating: 0, count: input.ids.count)
+    switch pooling {
+    case .bosToken: return [1] + none.dropFirst()
+    case .eosToken, .lastToken: return none.dropLast() + [1]
+    case .mean, .weightedMean: return skipsInstruction ? input.mask : none.map { _ in 1 }
+    }
+  }
+}
+
+@Suite struct Sentences {
+  @Test func arePreparedAsByLLM2Vec() throws {
+    let folder = resources.deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().appendingPathComponent("tests/data/tokenizers")
+    let json = try Data(contentsOf: folder.appendingPathComponent("llm2vec_inputs.json"))
+    for vectors in try JSONDecoder().decode([SentenceVectors].self, from: json) {
+      let tokenizer = try BPETokenizer(folder: folder.appendingPathComponent(vectors.tokenizer))
+      var preparation = SentencePreparation()
+      preparation.pooling = vectors.pooling
+      preparation.skipsInstruction = vectors.skipsInstruction
+      preparation.maxLength = vectors.maxLength
+      preparation.hasChatWrapper = vectors.hasChatWrapper
+      for input in vectors.inputs {
+        let made = try preparation.prepare(input.text, instruction: input.instruction, by: tokenizer)
+        #expect(
+          made == EncoderInput(ids: input.ids, pooling: vectors.mask(of: input)), "\(vectors.name): \(input.text)")
+      }
+    }
   }
 }
