@@ -2,86 +2,108 @@
   @preconcurrency import CoreML
   import Foundation
 
-  /// Runs a package through Core ML: each function a model of its own, their state shared.
+  /// Runs a package through Core ML: each function a model of its own, loaded when it is first called, their state shared.
   public actor CoreMLBackend: PredictionBackend {
     public nonisolated let functions: [FunctionSignature]
     public nonisolated let metadata: [String: String]
-    private let models: [String: MLModel]
+    private let compiled: URL
+    private let units: @Sendable (String) -> MLComputeUnits
+    private var models: [String: Task<LoadedModel, any Error>] = [:]
 
-    /// `units` chooses per function; functions that the package lacks are skipped.
+    /// `units` chooses per function. `cache`: a folder for compiled packages, so that each is compiled once; nil: none,
+    /// and Core ML compiles into the folder for temporary files each time.
     public init(
-      package url: URL, functions wanted: [String] = ["init", "decode", "encode"],
-      units: @Sendable (String) -> MLComputeUnits
+      package url: URL, cache: URL? = nil, units: @escaping @Sendable (String) -> MLComputeUnits
     ) async throws {
-      let compiled = url.pathExtension == "mlmodelc" ? url : try await MLModel.compileModel(at: url)
-      let available = try await Self.functionNames(of: compiled)
-      var models: [String: MLModel] = [:]
-      for name in wanted where available.contains(name) {
-        let configuration = MLModelConfiguration()
-        configuration.computeUnits = units(name)
-        configuration.functionName = name
-        models[name] = try await MLModel.load(contentsOf: compiled, configuration: configuration)
-      }
-      guard let any = models.values.first else {
-        throw DolphinError.invalidInput("\(url.path) has none of the functions \(wanted.joined(separator: ", "))")
-      }
-      self.models = models
-      functions = wanted.compactMap { name in models[name].map { Self.signature(name, $0.modelDescription) } }
-      metadata = any.modelDescription.metadata[.creatorDefinedKey] as? [String: String] ?? [:]
+      compiled = try await Self.compile(url, cache)
+      self.units = units
+      (functions, metadata) = try await Self.describe(compiled)
     }
 
-    public func makeState() throws -> any PredictionState {
-      guard let owner = models.values.first(where: { !$0.modelDescription.stateDescriptionsByName.isEmpty }) else {
+    public func makeState() async throws -> any PredictionState {
+      guard let owner = functions.first(where: { !$0.states.isEmpty }) else {
         throw DolphinError.invalidInput("the package has no function with a state, so it cannot generate text")
       }
-      return CoreMLState(owner.makeState())
+      return CoreMLState(try await model(owner.name).value.makeState())
     }
 
     public func call(
       _ function: String, inputs: [String: [Int32]], output: String, state: (any PredictionState)?
     ) async throws -> [Float] {
-      guard let model = models[function] else {
+      guard let signature = functions.first(where: { $0.name == function }) else {
         throw DolphinError.invalidArgument("the package has no function '\(function)'")
       }
-      var features: [String: MLFeatureValue] = [:]
-      for (name, values) in inputs {
-        let shape = model.modelDescription.inputDescriptionsByName[name]?.multiArrayConstraint?.shape
-        let array = try MLMultiArray(shape: shape ?? [NSNumber(value: values.count)], dataType: .int32)
-        guard array.count == values.count else {
-          throw DolphinError.invalidArgument("'\(name)' of '\(function)' takes \(array.count) values")
-        }
-        array.withUnsafeMutableBufferPointer(ofType: Int32.self) { buffer, _ in
-          for (i, value) in values.enumerated() { buffer[i] = value }
-        }
-        features[name] = MLFeatureValue(multiArray: array)
-      }
-      let provider = try MLDictionaryFeatureProvider(dictionary: features)
-      let result: any MLFeatureProvider
-      if let state {
-        guard let state = state as? CoreMLState else {
-          throw DolphinError.invalidArgument("the state is of another backend")
-        }
-        result = try await model.prediction(from: provider, using: state.value, options: MLPredictionOptions())
-      } else {
-        result = try await model.prediction(from: provider, options: MLPredictionOptions())
-      }
-      guard let array = result.featureValue(for: output)?.multiArrayValue else {
-        throw DolphinError.predictionFailed("'\(function)' gave no '\(output)'")
-      }
-      return MLShapedArray<Float>(converting: array).scalars
+      let own = state as? CoreMLState
+      if state != nil, own == nil { throw DolphinError.invalidArgument("the state is of another backend") }
+      let provider = try Self.features(inputs, signature)
+      return try await model(function).predict(provider, own, output)
     }
 
-    private static func functionNames(of url: URL) async throws -> [String] {
-      try await MLModelAsset(url: url).functionNames
+    /// Calls that come while a function is being loaded wait for the one loading.
+    private func model(_ function: String) async throws -> LoadedModel {
+      if let loading = models[function] { return try await loading.value }
+      let configuration = MLModelConfiguration()
+      configuration.computeUnits = units(function)
+      configuration.functionName = function
+      let loading = Task { [compiled] in
+        LoadedModel(value: try await MLModel.load(contentsOf: compiled, configuration: configuration))
+      }
+      models[function] = loading
+      do {
+        return try await loading.value
+      } catch {
+        models[function] = nil
+        throw error
+      }
+    }
+
+    private nonisolated static func describe(_ url: URL) async throws -> ([FunctionSignature], [String: String]) {
+      let asset = try MLModelAsset(url: url)
+      var functions: [FunctionSignature] = []
+      for name in try await asset.functionNames {
+        functions.append(signature(name, try await asset.modelDescription(of: name)))
+      }
+      let metadata = try await asset.modelDescription.metadata[.creatorDefinedKey]
+      return (functions, metadata as? [String: String] ?? [:])
+    }
+
+    private static func compile(_ url: URL, _ cache: URL?) async throws -> URL {
+      if url.pathExtension == "mlmodelc" { return url }
+      guard let cache else { return try await MLModel.compileModel(at: url) }
+      let spec = url.appendingPathComponent("Data/com.apple.CoreML/model.mlmodel")
+      let values = try spec.resourceValues(forKeys: [.contentModificationDateKey, .fileSizeKey])
+      let made = Int(values.contentModificationDate?.timeIntervalSince1970 ?? 0)
+      let name = url.deletingPathExtension().lastPathComponent
+      let place = cache.appendingPathComponent("\(name)-\(made)-\(values.fileSize ?? 0).mlmodelc")
+      if FileManager.default.fileExists(atPath: place.path) { return place }
+      let compiled = try await MLModel.compileModel(at: url)
+      try FileManager.default.createDirectory(at: cache, withIntermediateDirectories: true)
+      try FileManager.default.moveItem(at: compiled, to: place)
+      return place
+    }
+
+    private static func features(
+      _ inputs: [String: [Int32]], _ signature: FunctionSignature
+    ) throws -> MLDictionaryFeatureProvider {
+      var features: [String: Any] = [:]
+      for (name, values) in inputs {
+        guard let shape = signature.input(name)?.shape, shape.reduce(1, *) == values.count else {
+          throw DolphinError.invalidArgument("'\(signature.name)' takes no '\(name)' of \(values.count) values")
+        }
+        features[name] = MLFeatureValue(shapedArray: MLShapedArray<Int32>(scalars: values, shape: shape))
+      }
+      return try MLDictionaryFeatureProvider(dictionary: features)
     }
 
     private static func signature(_ name: String, _ description: MLModelDescription) -> FunctionSignature {
       func features(_ all: [String: MLFeatureDescription]) -> [Feature] {
         all.sorted { $0.key < $1.key }.map { name, feature in
+          if let state = feature.stateConstraint {
+            return Feature(name: name, element: element(state.dataType), shape: state.bufferShape)
+          }
           let constraint = feature.multiArrayConstraint
           return Feature(
-            name: name, element: element(constraint?.dataType),
-            shape: constraint?.shape.map(\.intValue) ?? feature.stateConstraint?.bufferShape ?? [])
+            name: name, element: element(constraint?.dataType), shape: constraint?.shape.map(\.intValue) ?? [])
         }
       }
       return FunctionSignature(
@@ -104,5 +126,25 @@
     let value: MLState
 
     init(_ value: MLState) { self.value = value }
+  }
+
+  private struct LoadedModel: @unchecked Sendable {  // asynchronous predictions of one model may run at once
+    let value: MLModel
+
+    func predict(
+      _ provider: sending MLDictionaryFeatureProvider, _ state: CoreMLState?, _ output: String
+    ) async throws -> [Float] {
+      let options = MLPredictionOptions()
+      let result =
+        if let state {
+          try await value.prediction(from: provider, using: state.value, options: options)
+        } else {
+          try await value.prediction(from: provider, options: options)
+        }
+      guard let array = result.featureValue(for: output)?.multiArrayValue else {
+        throw DolphinError.predictionFailed("the model gave no '\(output)'")
+      }
+      return MLShapedArray<Float>(converting: array).scalars
+    }
   }
 #endif

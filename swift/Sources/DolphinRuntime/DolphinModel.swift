@@ -17,6 +17,9 @@ public actor DolphinModel {
     public var encoderComputeUnits: ComputeUnits?
     /// Uses the CPU runner also where Core ML exists.
     public var usesCPURunner = false
+    /// Where Core ML's compiled packages are kept, so that each is compiled once; nil: nowhere.
+    public var compiledModels: URL? = FileManager.default.urls(for: .cachesDirectory, in: .userDomainMask).first?
+      .appendingPathComponent("dolphin2coreml", isDirectory: true)
     public var cpuPrecision: CPUBackend.Precision = .fp32
     /// Threads of the CPU runner; 0: one for each core.
     public var threads = 0
@@ -153,7 +156,7 @@ public actor DolphinModel {
 
   extension DolphinModel {
     private static func coreML(_ url: URL, _ configuration: Configuration) async throws -> any PredictionBackend {
-      try await CoreMLBackend(package: url) { function in
+      try await CoreMLBackend(package: url, cache: configuration.compiledModels) { function in
         let units = function.hasPrefix("encode") ? configuration.encoderComputeUnits : nil
         switch units ?? configuration.computeUnits {
         case .all: return .all
