@@ -10,9 +10,12 @@ public struct BenchmarkRunner: Sendable {
   public var warmUps = 1
   public var repetitions = 5
 
+  /// Written into each row; see `SHA256Hash.hex(ofFolder:)`.
+  public var packageDigest = ""
+
   public init() {}
 
-  public func run(_ model: DolphinModel, sinks: [any MetricsSink] = []) async throws -> [BenchmarkRow] {
+  public func run(_ model: DolphinModel, sinks: [any BenchmarkSink] = []) async throws -> [BenchmarkRow] {
     for _ in 0..<warmUps { _ = try await measure(model) }
     var rows: [BenchmarkRow] = []
     for _ in 0..<repetitions {
@@ -32,7 +35,9 @@ public struct BenchmarkRunner: Sendable {
       decodeMillisecondsPerToken: metrics.decodeSeconds * 1000 / Double(decoded),
       embedMilliseconds: try await embed(model), loadMilliseconds: model.loadTime.seconds * 1000,
       firstTokenMilliseconds: metrics.firstTokenSeconds * 1000, promptTokens: metrics.promptTokens,
-      generatedTokens: metrics.generatedTokens)
+      generatedTokens: metrics.generatedTokens, prefillTokensPerSecond: metrics.prefillTokensPerSecond,
+      peakMemoryBytes: Machine.peakMemoryBytes, thermalState: Machine.thermalState, device: Machine.device,
+      system: Machine.system, packageDigest: packageDigest)
   }
 
   private func generate(_ model: DolphinModel) async throws -> GenerationMetrics {

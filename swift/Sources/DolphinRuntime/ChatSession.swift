@@ -170,6 +170,7 @@ public actor ChatSession {
     isAnswering = true
     defer { becomeIdle() }
     let before = history
+    let span = MetricsSpan(model.metrics, .answer)
     history.append(Message(.user, message))
     var answer = Answer(tokenizer: model.tokenizer, stopSequences: options.stopSequences)
     do {
@@ -186,8 +187,10 @@ public actor ChatSession {
       } else {
         history.append(Message(.assistant, answer.text))
       }
+      span.end { ($0.answer, $0.finish) = (answer.metrics, reason) }
       report(.finished(reason, answer.metrics))
     } catch {
+      span.end(throwing: error)
       history = before
       throw error
     }

@@ -29,6 +29,8 @@ public actor DolphinModel {
     public var template: ChatTemplate?
     /// Runs every kind of call once while loading, so that the first answer does not wait for what is made on first use.
     public var warmsUp = false
+    /// Receives what loading, answers and embeddings take.
+    public var metrics: (any MetricsSink)?
 
     public init() {}
 
@@ -57,11 +59,27 @@ public actor DolphinModel {
   /// Tokens that end an answer.
   public nonisolated let stopTokens: Set<Int32>
   public nonisolated let loadTime: Duration
+  public nonisolated let metrics: (any MetricsSink)?
 
   /// Loads a `.mlpackage`, or, with Core ML, a `.mlmodelc`.
   public static func load(
     from url: URL, configuration: Configuration = .init(),
     progress: (@Sendable (LoadingStage) -> Void)? = nil
+  ) async throws -> DolphinModel {
+    let span = MetricsSpan(configuration.metrics, .load)
+    do {
+      let model = try await loaded(from: url, configuration: configuration, progress: progress)
+      span.end()
+      progress?(.ready)
+      return model
+    } catch {
+      span.end(throwing: error)
+      throw error
+    }
+  }
+
+  private static func loaded(
+    from url: URL, configuration: Configuration, progress: (@Sendable (LoadingStage) -> Void)?
   ) async throws -> DolphinModel {
     let start = ContinuousClock.now
     progress?(.functions)
@@ -78,23 +96,23 @@ public actor DolphinModel {
       progress?(.warmUp)
       try await warmUp(backend)
     }
-    let model = try DolphinModel(
+    return try DolphinModel(
       backend: backend, tokenizer: tokenizer, encoderTokenizer: encoderTokenizer, template: template,
-      tokenizerFolder: folder, loadTime: ContinuousClock.now - start)
-    progress?(.ready)
-    return model
+      tokenizerFolder: folder, loadTime: ContinuousClock.now - start, metrics: configuration.metrics)
   }
 
   /// A model of parts: another backend, or another library's tokenizer. `tokenizerFolder` may say what ends an answer.
   public init(
     backend: any PredictionBackend, tokenizer: any TextTokenizer, encoderTokenizer: (any TextTokenizer)? = nil,
-    template: ChatTemplate?, tokenizerFolder: URL? = nil, loadTime: Duration = .zero
+    template: ChatTemplate?, tokenizerFolder: URL? = nil, loadTime: Duration = .zero,
+    metrics: (any MetricsSink)? = nil
   ) throws {
     self.backend = backend
     self.tokenizer = tokenizer
     self.encoderTokenizer = encoderTokenizer ?? tokenizer
     self.template = template
     self.loadTime = loadTime
+    self.metrics = metrics
     facts = try PackageMetadata.decode(ModelFacts.self, "d2c.model", of: backend.metadata)
     encoderFacts = try PackageMetadata.decode(EncoderFacts.self, "d2c.encoder", of: backend.metadata) ?? EncoderFacts()
     let named = ["<|im_end|>", "<|eot_id|>", "<|eom_id|>"].compactMap(tokenizer.token(named:))

@@ -13,6 +13,7 @@ public struct Embedder: Sendable {
   private let functions: EncoderFunctions
   private let preparation: SentencePreparation
   private let tokenizer: any TextTokenizer
+  private let metrics: (any MetricsSink)?
 
   /// Throws where the package has no `encode`.
   public init(_ model: DolphinModel) throws {
@@ -20,6 +21,7 @@ public struct Embedder: Sendable {
     functions = try EncoderFunctions(
       model.backend, vocabulary: facts.vocabularySize ?? model.facts?.vocabularySize ?? 0)
     tokenizer = model.encoderTokenizer
+    metrics = model.metrics
     var preparation = facts.preparation
     if let longest = facts.maxLength, longest > 0 { preparation.maxLength = longest }
     preparation.maxLength = min(preparation.maxLength, functions.maxLength)
@@ -29,13 +31,23 @@ public struct Embedder: Sendable {
   /// One embedding per text, in the order given. `instruction` is read before each text, and left out of the mean
   /// where the package says so. `normalize`: to length 1.
   public func encode(_ texts: [String], instruction: String? = nil, normalize: Bool = false) async throws -> [[Float]] {
-    let vectors = try await functions.encode(
+    let vectors = try await encode(
       texts.map { try preparation.prepare($0, instruction: instruction ?? "", by: tokenizer) })
     return normalize ? vectors.map(Self.normalized) : vectors
   }
 
   /// The embeddings of tokens that the caller made.
-  public func encode(_ inputs: [EncoderInput]) async throws -> [[Float]] { try await functions.encode(inputs) }
+  public func encode(_ inputs: [EncoderInput]) async throws -> [[Float]] {
+    let span = MetricsSpan(metrics, .embedding)
+    do {
+      let vectors = try await functions.encode(inputs)
+      span.end { $0.texts = inputs.count }
+      return vectors
+    } catch {
+      span.end(throwing: error)
+      throw error
+    }
+  }
 
   /// Between -1 and 1; 0 where a vector is all zeros.
   public static func cosine(_ a: [Float], _ b: [Float]) -> Float {

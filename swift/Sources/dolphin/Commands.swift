@@ -8,7 +8,7 @@ enum Commands {
   private static let usage = """
     dolphin chat  PACKAGE [--variant NAME] [--system TEXT] [--max-tokens N] [--temperature T] [--top-p P] [--seed N] [--overflow error|shift]
     dolphin embed PACKAGE [--instruction TEXT] [--normalize]     texts on stdin, one a line; JSON lines on stdout
-    dolphin bench PACKAGE [--repetitions N] [--max-tokens N] [--csv FILE] [--jsonl FILE]
+    dolphin bench PACKAGE [--repetitions N] [--max-tokens N] [--csv FILE] [--jsonl FILE] [--min-tokens-per-second X]
     dolphin verify PACKAGE --golden FILE... [--json] [--report FILE] [--set verify.KEY=NUMBER...]
     every command: [--tokenizer DIR] [--chat-template chatml|llama3] [--precision fp32|fp16|fast] [--threads N] [--units all|cpuAndGPU|cpuAndNeuralEngine|cpuOnly] [--cpu-runner]
 
@@ -73,17 +73,24 @@ enum Commands {
   }
 
   private static func bench(_ words: some Sequence<String>) async throws {
-    let options: Set = ["repetitions", "max-tokens", "csv", "jsonl"]
+    let options: Set = ["repetitions", "max-tokens", "csv", "jsonl", "min-tokens-per-second"]
     let arguments = try Arguments(words, known: common.union(options), flags: ["cpu-runner"])
     var runner = BenchmarkRunner()
     runner.repetitions = try arguments.number("repetitions", or: runner.repetitions)
     runner.maxTokens = try arguments.number("max-tokens", or: runner.maxTokens)
     guard runner.repetitions > 0 else { throw DolphinError.invalidArgument("--repetitions must be above 0") }
-    var sinks: [any MetricsSink] = []
+    var sinks: [any BenchmarkSink] = []
     if let path = arguments.text("csv") { sinks.append(CSVSink(URL(fileURLWithPath: path))) }
     if let path = arguments.text("jsonl") { sinks.append(JSONLinesSink(URL(fileURLWithPath: path))) }
+    let least: Double = try arguments.number("min-tokens-per-second", or: 0)
+    runner.packageDigest = try SHA256Hash.hex(ofFolder: try packageURL(arguments))
     let rows = try await runner.run(try await load(arguments), sinks: sinks)
     summarize(rows)
+    let median = percentile(rows.map(\.tokensPerSecond), 50)
+    if median < least {
+      warn("\(median) tokens per second are fewer than the \(least) asked for")
+      throw CheckFailed()
+    }
   }
 
   private static func verify(_ words: some Sequence<String>) async throws {
