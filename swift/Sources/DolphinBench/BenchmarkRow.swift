@@ -17,7 +17,7 @@ public struct BenchmarkRow: Codable, Sendable, Equatable {
   public var thermalState: String
   public var device: String
   public var system: String
-  /// Of the package (`SHA256Hash.hex(ofFolder:)`); "" where the model was made of parts.
+  /// Of the package (`PackageManifest.digest`); "" where the model was made of parts.
   public var packageDigest: String
 
   enum CodingKeys: String, CodingKey, CaseIterable {

@@ -10,7 +10,7 @@ public struct BenchmarkRunner: Sendable {
   public var warmUps = 1
   public var repetitions = 5
 
-  /// Written into each row; see `SHA256Hash.hex(ofFolder:)`.
+  /// Written into each row; see `PackageManifest.digest`.
   public var packageDigest = ""
 
   public init() {}

@@ -154,6 +154,11 @@ public actor ChatSession {
     if isAnswering { await withCheckedContinuation { waiting.append($0) } }
   }
 
+  /// Lets go of the KV cache, unless an answer is under way; the next answer reads the whole conversation again.
+  public func releaseMemory() {
+    if !isAnswering { feeder = nil }
+  }
+
   // MARK: - Answering
 
   private func becomeIdle() {

@@ -39,6 +39,8 @@
       return try await model(function).predict(provider, own, output)
     }
 
+    public func releaseMemory() { models = [:] }
+
     /// Calls that come while a function is being loaded wait for the one loading.
     private func model(_ function: String) async throws -> LoadedModel {
       if let loading = models[function] { return try await loading.value }

@@ -130,6 +130,9 @@ public actor DolphinModel {
   /// The package's sentence encoder.
   public nonisolated var embeddings: Embedder { get throws { try Embedder(self) } }
 
+  /// Lets go of what the backend can load again; sessions have a `releaseMemory` of their own.
+  public nonisolated func releaseMemory() async { await backend.releaseMemory() }
+
   private static let encoderPrefix = "encoder."
 
   /// The folder of what travels beside the model.

@@ -46,4 +46,10 @@ public protocol PredictionBackend: Sendable {
   func call(
     _ function: String, inputs: [String: [Int32]], output: String, state: (any PredictionState)?
   ) async throws -> [Float]
+  /// Lets go of what can be made again, at the price of a slower next call. States stay.
+  func releaseMemory() async
+}
+
+extension PredictionBackend {
+  public func releaseMemory() async {}
 }

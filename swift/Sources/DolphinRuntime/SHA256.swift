@@ -41,25 +41,6 @@ public struct SHA256Hash: Sendable {
     return hash.hex()
   }
 
-  /// Of a folder: the digest of the lines "DIGEST  PATH" of its files, sorted by path.
-  public static func hex(ofFolder folder: URL) throws -> String {
-    guard let files = FileManager.default.enumerator(atPath: folder.path) else {
-      throw DolphinError.invalidInput("\(folder.path) cannot be read")
-    }
-    var paths: [String] = []
-    while let path = files.nextObject() as? String {
-      var isFolder: ObjCBool = false
-      let exists = FileManager.default.fileExists(
-        atPath: folder.appendingPathComponent(path).path, isDirectory: &isFolder)
-      if exists, !isFolder.boolValue { paths.append(path) }
-    }
-    var hash = SHA256Hash()
-    for path in paths.sorted(by: { $0.utf8.lexicographicallyPrecedes($1.utf8) }) {
-      hash.update(Data("\(try hex(of: folder.appendingPathComponent(path)))  \(path)\n".utf8))
-    }
-    return hash.hex()
-  }
-
   private mutating func update(_ bytes: UnsafeRawBufferPointer) {
     count += UInt64(bytes.count)
     var rest = bytes[...]

@@ -10,7 +10,8 @@ enum Commands {
     dolphin embed PACKAGE [--instruction TEXT] [--normalize]     texts on stdin, one a line; JSON lines on stdout
     dolphin bench PACKAGE [--repetitions N] [--max-tokens N] [--csv FILE] [--jsonl FILE] [--min-tokens-per-second X]
     dolphin verify PACKAGE --golden FILE... [--json] [--report FILE] [--set verify.KEY=NUMBER...]
-    every command: [--tokenizer DIR] [--chat-template chatml|llama3] [--precision fp32|fp16|fast] [--threads N] [--units all|cpuAndGPU|cpuAndNeuralEngine|cpuOnly] [--cpu-runner]
+    dolphin manifest PACKAGE      the files with their SHA-256, as JSON, for those who download the package
+    every other command: [--tokenizer DIR] [--chat-template chatml|llama3] [--precision fp32|fp16|fast] [--threads N] [--units all|cpuAndGPU|cpuAndNeuralEngine|cpuOnly] [--cpu-runner]
 
     """
   private static let common: Set = ["tokenizer", "chat-template", "precision", "threads", "units"]
@@ -24,6 +25,7 @@ enum Commands {
       case "chat": try await chat(words.dropFirst())
       case "embed": try await embed(words.dropFirst())
       case "bench": try await bench(words.dropFirst())
+      case "manifest": try manifest(words.dropFirst())
       case "verify": try await verify(words.dropFirst())
       case "help", "--help", "-h": write(usage)
       default: throw DolphinError.invalidArgument("give a command:\n\(usage)")
@@ -83,7 +85,7 @@ enum Commands {
     if let path = arguments.text("csv") { sinks.append(CSVSink(URL(fileURLWithPath: path))) }
     if let path = arguments.text("jsonl") { sinks.append(JSONLinesSink(URL(fileURLWithPath: path))) }
     let least: Double = try arguments.number("min-tokens-per-second", or: 0)
-    runner.packageDigest = try SHA256Hash.hex(ofFolder: try packageURL(arguments))
+    runner.packageDigest = try PackageManifest(of: try packageURL(arguments)).digest
     let rows = try await runner.run(try await load(arguments), sinks: sinks)
     summarize(rows)
     let median = percentile(rows.map(\.tokensPerSecond), 50)
@@ -111,6 +113,11 @@ enum Commands {
     if let path = arguments.text("report") { try json.write(toFile: path, atomically: true, encoding: .utf8) }
     write(arguments.has("json") ? json : report.summary)
     if !report.isPassed { throw CheckFailed() }
+  }
+
+  private static func manifest(_ words: some Sequence<String>) throws {
+    let manifest = try PackageManifest(of: try packageURL(try Arguments(words, known: [])))
+    write(String(decoding: try manifest.json(), as: UTF8.self) + "\n")
   }
 
   /// `setting`: "verify.KEY=NUMBER".

@@ -51,6 +51,30 @@ import Testing
   }
 }
 
+@Suite struct AManifest {
+  @Test func findsWhatIsDamagedOrMissing() throws {
+    let folder = try TemporaryFolder()
+    let file = folder.url.appendingPathComponent("a/b.txt")
+    try FileManager.default.createDirectory(
+      at: file.deletingLastPathComponent(), withIntermediateDirectories: true)
+    try Data("abc".utf8).write(to: file)
+    let manifest = try PackageManifest(of: folder.url)
+    #expect(manifest.files.map(\.path) == ["a/b.txt"])
+    #expect(try PackageManifest(json: manifest.json()) == manifest)
+    try manifest.check(folder.url)
+    try Data("abd".utf8).write(to: file)
+    #expect(throws: DolphinError.self) { try manifest.check(folder.url) }
+    try FileManager.default.removeItem(at: file)
+    #expect(throws: DolphinError.self) { try manifest.check(folder.url) }
+  }
+
+  @Test(arguments: ["../x", "/etc/x", "a/../x", "a//b", "", "a\\b"]) func leavesThePackageNever(path: String) throws {
+    let file: [String: Any] = ["path": path, "size": 1, "sha256": ""]
+    let json = try JSONSerialization.data(withJSONObject: ["files": [file]])
+    #expect(throws: DolphinError.self) { try PackageManifest(json: json) }
+  }
+}
+
 /// Keeps what it is told.
 private final class MemorySink: MetricsSink {
   let begun = Mutex<[UUID]>([])

@@ -161,6 +161,15 @@ private func metrics(
     #expect(try await restored.respond(to: "Again") == session.respond(to: "Again"))
   }
 
+  @Test func goesOnAfterItsCacheWasReleased() async throws {
+    let session = ChatSession(try fakeModel())
+    _ = try await session.respond(to: "Hi")
+    await session.releaseMemory()
+    let (_, metrics) = try await metrics(session, "Again")
+    #expect(metrics.reusedTokens == 0)
+    #expect(await session.history.last?.content == "2: naïve 🐬.")
+  }
+
   @Test func olderSnapshotsAreRead() throws {
     let stored = Data(#"{"history":[{"role":"user","content":"Hi"}]}"#.utf8)
     let snapshot = try JSONDecoder().decode(ChatSession.Snapshot.self, from: stored)
