@@ -1,11 +1,11 @@
-// Embeds the lines of a file, batch by batch, one JSON line for each; goes on where an earlier run ended.
+// Embeds the lines of a file that are not empty, batch by batch, one JSON line for each; goes on where an earlier run ended.
 //
 //     swift run -c release extract-embeddings Model.mlpackage texts.txt vectors.jsonl
 import DolphinRuntime
 import Foundation
 
 struct Row: Codable {
-  let line: Int
+  let index: Int
   let embedding: [Float]
 }
 
@@ -30,7 +30,7 @@ func run(_ package: URL, _ texts: URL, _ output: URL) async throws {
   while next < lines.count {
     let batch = Array(lines[next..<min(next + batchSize, lines.count)])
     let vectors = try await embedder.encode(batch, normalize: true)
-    let rows = try vectors.enumerated().map { try JSONEncoder().encode(Row(line: next + $0, embedding: $1)) }
+    let rows = try vectors.enumerated().map { try JSONEncoder().encode(Row(index: next + $0, embedding: $1)) }
     try file.write(contentsOf: rows.reduce(into: Data()) { $0 += $1 + Data("\n".utf8) })
     next += batch.count
     FileHandle.standardError.write(Data("\(next) of \(lines.count)\n".utf8))
