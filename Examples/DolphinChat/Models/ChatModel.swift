@@ -86,7 +86,7 @@ import Observation
       for try await event in session.streamDetails(to: text, options: options) {
         switch event {
         case .prefill(let done, let total): state = .reading(Double(done) / Double(max(total, 1)))
-        case .token(_, let piece):
+        case .token(_, let piece), .text(let piece):
           state = .answering
           lines[shown].text += piece
         case .finished(_, let metrics): tokensPerSecond = metrics.decodeTokensPerSecond

@@ -26,6 +26,8 @@ public struct GenerationMetrics: Sendable, Codable, Equatable {
   public var promptTokens = 0
   /// Of these, in the cache from earlier turns.
   public var reusedTokens = 0
+  /// Of turns that the overflow policy `shift` forgot.
+  public var evictedTokens = 0
   public var generatedTokens = 0
   public var prefillSeconds = 0.0
   /// From the request to the first token.
@@ -45,6 +47,8 @@ public enum ChatEvent: Sendable {
   case prefill(done: Int, total: Int)
   /// A token, and the text that became whole with it: a piece to be appended, often "".
   case token(Int32, text: String)
+  /// Text that was held back to the end, because it might have become a stop sequence or another character.
+  case text(String)
   case finished(FinishReason, GenerationMetrics)
 }
 
@@ -119,7 +123,10 @@ public actor ChatSession {
   ) -> AsyncThrowingStream<String, any Error> {
     stream { continuation in
       try await self.answer(message, options) { event in
-        if case .token(_, let text) = event, !text.isEmpty { continuation.yield(text) }
+        switch event {
+        case .token(_, let text), .text(let text): if !text.isEmpty { continuation.yield(text) }
+        case .prefill, .finished: break
+        }
       }
     }
   }
@@ -186,7 +193,7 @@ public actor ChatSession {
         reason = .cancelled
       }
       let rest = answer.finish()
-      if !rest.isEmpty, let last = answer.tokens.last { report(.token(last, text: rest)) }
+      if !rest.isEmpty { report(.text(rest)) }
       if answer.tokens.isEmpty, reason == .cancelled {
         history = before
       } else {
@@ -244,7 +251,7 @@ public actor ChatSession {
     _ report: @Sendable (ChatEvent) -> Void
   ) async throws -> [Float]? {
     let left = options.maxTokens - answer.tokens.count
-    guard let prompt = try fittedPrompt(feeder.context, answer, reserve: left) else { return nil }
+    guard let prompt = try fittedPrompt(feeder.context, &answer, reserve: left) else { return nil }
     // The last token is always fed: its logits are wanted.
     let reused = min(zip(prompt, feeder.tokens).prefix { $0 == $1 }.count, prompt.count - 1)
     if answer.tokens.isEmpty {
@@ -255,8 +262,9 @@ public actor ChatSession {
     return try await feeder.feed(Array(prompt[reused...])) { report(.prefill(done: reused + $0, total: prompt.count)) }
   }
 
-  private func fittedPrompt(_ context: Int, _ answer: Answer, reserve: Int) throws -> [Int32]? {
+  private func fittedPrompt(_ context: Int, _ answer: inout Answer, reserve: Int) throws -> [Int32]? {
     var tokens = try prompt(answer)
+    let whole = tokens.count
     if overflow == .shift {
       let reserve = min(reserve, context / Self.answerShare)
       while tokens.count + reserve > context, history.count >= 3 {
@@ -264,6 +272,7 @@ public actor ChatSession {
         tokens = try prompt(answer)
       }
     }
+    answer.metrics.evictedTokens += whole - tokens.count
     return tokens.count <= context ? tokens : nil
   }
 

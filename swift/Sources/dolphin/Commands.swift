@@ -6,7 +6,7 @@ import Foundation
 /// The commands of `dolphin`. Results go to stdout, everything else to stderr.
 enum Commands {
   private static let usage = """
-    dolphin chat  PACKAGE [--variant NAME] [--system TEXT] [--max-tokens N] [--temperature T] [--top-p P] [--seed N] [--overflow error|shift]
+    dolphin chat  PACKAGE [--variant NAME] [--system TEXT] [--max-tokens N] [--temperature T] [--top-p P] [--seed N] [--overflow error|shift] [--json]
     dolphin embed PACKAGE [--instruction TEXT] [--normalize]     texts on stdin, one a line; JSON lines on stdout
     dolphin bench PACKAGE [--repetitions N] [--max-tokens N] [--csv FILE] [--jsonl FILE] [--min-tokens-per-second X]
     dolphin verify PACKAGE --golden FILE... [--json] [--report FILE] [--set verify.KEY=NUMBER...]
@@ -50,7 +50,7 @@ enum Commands {
 
   private static func chat(_ words: some Sequence<String>) async throws {
     let options: Set = ["variant", "system", "max-tokens", "temperature", "top-p", "seed", "overflow"]
-    let arguments = try Arguments(words, known: common.union(options), flags: ["cpu-runner"])
+    let arguments = try Arguments(words, known: common.union(options), flags: ["cpu-runner", "json"])
     let model = try await load(arguments)
     let overflow = try choice(arguments, "overflow", OverflowPolicy.error) { OverflowPolicy(rawValue: $0) }
     let session = ChatSession(
@@ -59,9 +59,57 @@ enum Commands {
       maxTokens: try arguments.number("max-tokens", or: 512), temperature: try arguments.number("temperature", or: 0),
       topP: try arguments.number("top-p", or: 1), seed: try arguments.number("seed", or: 0))
     while let line = readLine() {
-      for try await piece in session.streamResponse(to: line, options: generation) { write(piece) }
-      write("\n")
+      if arguments.has("json") {
+        write(try await reply(to: line, session, generation) + "\n")
+      } else {
+        for try await piece in session.streamResponse(to: line, options: generation) { write(piece) }
+        write("\n")
+      }
     }
+  }
+
+  /// What the converter's `chat --json` prints (docs/reports.md).
+  private struct Reply: Encodable {
+    var reply = ""
+    var tokens: [Int32] = []
+    var finish = FinishReason.stop
+    var promptTokens = 0
+    var reusedTokens = 0
+    var evictedTokens = 0
+    var firstTokenMilliseconds = 0.0
+    var tokensPerSecond = 0.0
+
+    enum CodingKeys: String, CodingKey {
+      case reply, tokens, finish
+      case promptTokens = "prompt_tokens"
+      case reusedTokens = "reused_tokens"
+      case evictedTokens = "evicted_tokens"
+      case firstTokenMilliseconds = "first_token_ms"
+      case tokensPerSecond = "tokens_per_second"
+    }
+  }
+
+  private static func reply(
+    to message: String, _ session: ChatSession, _ options: GenerationOptions
+  ) async throws -> String {
+    var reply = Reply()
+    for try await event in session.streamDetails(to: message, options: options) {
+      switch event {
+      case .prefill: break
+      case .token(let token, let piece):
+        reply.tokens.append(token)
+        reply.reply += piece
+      case .text(let piece): reply.reply += piece
+      case .finished(let reason, let metrics):
+        reply.finish = reason
+        reply.promptTokens = metrics.promptTokens
+        reply.reusedTokens = metrics.reusedTokens
+        reply.evictedTokens = metrics.evictedTokens
+        reply.firstTokenMilliseconds = metrics.firstTokenSeconds * 1000
+        reply.tokensPerSecond = metrics.decodeTokensPerSecond
+      }
+    }
+    return String(decoding: try JSONEncoder().encode(reply), as: UTF8.self)
   }
 
   private static func embed(_ words: some Sequence<String>) async throws {

@@ -48,6 +48,25 @@ private func metrics(
     #expect(try await ChatSession(try fakeModel()).respond(to: "Hi", options: options) == "1: na")
   }
 
+  @Test func eachTokenIsReportedOnce() async throws {
+    var options = GenerationOptions(maxTokens: 5)
+    options.stopSequences = ["a very long one"]
+    var tokens: [Int32] = []
+    var text = ""
+    for try await event in ChatSession(try fakeModel()).streamDetails(to: "Hi", options: options) {
+      switch event {
+      case .token(let token, let piece):
+        tokens.append(token)
+        text += piece
+      case .text(let piece): text += piece
+      case .prefill: break
+      case .finished(_, let metrics): #expect(metrics.generatedTokens == tokens.count)
+      }
+    }
+    #expect(tokens == "1: na".utf8.map { Int32($0) })
+    #expect(text == "1: na")
+  }
+
   @Test func endingTheIterationEndsTheAnswerWithinATokenAndKeepsWhatWasSaid() async throws {
     let backend = FakeBackend(delay: .milliseconds(20))
     let session = ChatSession(try fakeModel(backend))
