@@ -9,6 +9,7 @@
     private let compiled: URL
     private let units: @Sendable (String) -> MLComputeUnits
     private var models: [String: Task<LoadedModel, any Error>] = [:]
+    private var states: [WeakState] = []
 
     /// `units` chooses per function. `cache`: a folder for compiled packages, so that each is compiled once; nil: none,
     /// and Core ML compiles into the folder for temporary files each time.
@@ -24,7 +25,10 @@
       guard let owner = functions.first(where: { !$0.states.isEmpty }) else {
         throw DolphinError.invalidInput("the package has no function with a state, so it cannot generate text")
       }
-      return CoreMLState(try await model(owner.name).value.makeState())
+      let state = CoreMLState(try await model(owner.name).value.makeState())
+      states.removeAll { $0.state == nil }
+      states.append(WeakState(state: state))
+      return state
     }
 
     public func call(
@@ -39,7 +43,12 @@
       return try await model(function).predict(provider, own, output)
     }
 
-    public func releaseMemory() { models = [:] }
+    /// Functions whose state a session holds stay: Apple does not say that a state outlives its model.
+    public func releaseMemory() {
+      let isIdle = states.allSatisfy { $0.state == nil }
+      let kept = isIdle ? [] : Set(functions.filter { !$0.states.isEmpty }.map(\.name))
+      models = models.filter { kept.contains($0.key) }
+    }
 
     /// Calls that come while a function is being loaded wait for the one loading.
     private func model(_ function: String) async throws -> LoadedModel {
@@ -128,6 +137,10 @@
     let value: MLState
 
     init(_ value: MLState) { self.value = value }
+  }
+
+  private struct WeakState {
+    weak var state: CoreMLState?
   }
 
   private struct LoadedModel: @unchecked Sendable {  // asynchronous predictions of one model may run at once

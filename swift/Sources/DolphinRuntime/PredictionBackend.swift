@@ -46,7 +46,7 @@ public protocol PredictionBackend: Sendable {
   func call(
     _ function: String, inputs: [String: [Int32]], output: String, state: (any PredictionState)?
   ) async throws -> [Float]
-  /// Lets go of what can be made again, at the price of a slower next call. States stay.
+  /// Lets go of what can be made again, at the price of a slower next call. States stay usable.
   func releaseMemory() async
 }
 
