@@ -21,6 +21,18 @@
       (functions, metadata) = try await Self.describe(compiled)
     }
 
+    init(package url: URL, _ configuration: DolphinModel.Configuration) async throws {
+      try await self.init(package: url, cache: configuration.compiledModels) { function in
+        let units = function.hasPrefix("encode") ? configuration.encoderComputeUnits : nil
+        switch units ?? configuration.computeUnits {
+        case .all: return .all
+        case .cpuAndGPU: return .cpuAndGPU
+        case .cpuAndNeuralEngine: return .cpuAndNeuralEngine
+        case .cpuOnly: return .cpuOnly
+        }
+      }
+    }
+
     public func makeState() async throws -> any PredictionState {
       guard let owner = functions.first(where: { !$0.states.isEmpty }) else {
         throw DolphinError.invalidInput("the package has no function with a state, so it cannot generate text")

@@ -141,7 +141,7 @@ public actor DolphinModel {
   /// What runs a package, without a tokenizer.
   package static func backend(for url: URL, configuration: Configuration) async throws -> any PredictionBackend {
     #if canImport(CoreML)
-      if !configuration.runsOnCPU { return try await coreML(url, configuration) }
+      if !configuration.runsOnCPU { return try await CoreMLBackend(package: url, configuration) }
     #endif
     return try CPUBackend(package: url, precision: configuration.cpuPrecision, threads: configuration.threads)
   }
@@ -171,21 +171,3 @@ public actor DolphinModel {
     return ids.compactMap { Int32(exactly: $0) } + [name.flatMap(tokenizer.token(named:))].compactMap { $0 }
   }
 }
-
-#if canImport(CoreML)
-  import CoreML
-
-  extension DolphinModel {
-    private static func coreML(_ url: URL, _ configuration: Configuration) async throws -> any PredictionBackend {
-      try await CoreMLBackend(package: url, cache: configuration.compiledModels) { function in
-        let units = function.hasPrefix("encode") ? configuration.encoderComputeUnits : nil
-        switch units ?? configuration.computeUnits {
-        case .all: return .all
-        case .cpuAndGPU: return .cpuAndGPU
-        case .cpuAndNeuralEngine: return .cpuAndNeuralEngine
-        case .cpuOnly: return .cpuOnly
-        }
-      }
-    }
-  }
-#endif
