@@ -278,7 +278,8 @@ public actor ChatSession {
 
   private func prompt(_ answer: Answer) throws -> [Int32] {
     guard let template = model.template else {
-      throw DolphinError.invalidInput("the model has no chat template that is known here; set configuration.template")
+      throw DolphinError.invalidInput(
+        "the model has no chat template that is known here; set configuration.template, or --chat-template")
     }
     let system = instructions.map { [Message(.system, $0)] } ?? []
     let text = template.render(system + history)

@@ -18,7 +18,8 @@ enum Commands {
 
   private struct CheckFailed: Error {}
 
-  /// 0; 1 where a check fails; 2 for wrong usage, 3 for bad input, 5 where this machine cannot run packages, 1 also for what failed otherwise.
+  /// 0; 1 where a check fails, or what fails otherwise; 2 for wrong usage, 3 for bad input, 5 where this machine cannot run
+  /// packages.
   static func run(_ words: [String]) async -> Int32 {
     do {
       switch words.first {
