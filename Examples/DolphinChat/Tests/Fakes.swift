@@ -13,6 +13,22 @@ struct ByteTokenizer: TextTokenizer {
   func token(named text: String) -> Int32? { text == "<|im_end|>" ? Self.end : nil }
 }
 
+/// Where a call waits until its task is cancelled; once only.
+actor Pause {
+  private let token: Int32
+  private var isOver = false
+  private(set) var hasBegun = false
+
+  init(at token: Character) { self.token = Int32(token.asciiValue ?? 0) }
+
+  func wait(at token: Int32) async throws {
+    guard token == self.token, !isOver else { return }
+    isOver = true
+    hasBegun = true
+    try await Task.sleep(for: .seconds(3600))
+  }
+}
+
 /// Answers everything with "Yes."; embeds a text as how often it has each letter.
 struct FakeBackend: PredictionBackend {
   final class State: PredictionState {}
@@ -20,7 +36,7 @@ struct FakeBackend: PredictionBackend {
   private static let answer = "Yes.".utf8.map { Int32($0) } + [ByteTokenizer.end]
   private static let vocabulary = 258
   var context = 2000
-  var delay = Duration.zero
+  var pause: Pause?
   var hasEncoder = true
 
   var metadata: [String: String] { [:] }
@@ -42,8 +58,8 @@ struct FakeBackend: PredictionBackend {
   func call(
     _ function: String, inputs: [String: [Int32]], output: String, state: (any PredictionState)?
   ) async throws -> [Float] {
-    if delay > .zero { try await Task.sleep(for: delay) }
     let ids = inputs["input_ids"] ?? []
+    try await pause?.wait(at: ids[0])
     guard function == "decode" else {
       let counted = zip(ids, inputs["pooling_mask"] ?? []).filter { $0.1 != 0 }.map(\.0)
       return (0..<26).map { letter in Float(counted.count { $0 == 97 + Int32(letter) }) }

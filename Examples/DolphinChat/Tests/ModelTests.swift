@@ -8,7 +8,7 @@ import Testing
   import FoundationNetworking
 #endif
 
-@MainActor @Suite struct AChatScreen {
+@MainActor @Suite(.timeLimit(.minutes(2))) struct AChatScreen {
   private let folder: TemporaryFolder
   private var file: URL { folder.url.appendingPathComponent("conversation.json") }
 
@@ -38,16 +38,21 @@ import Testing
     #expect(second.lines.map(\.text) == ["Hi", "Yes.", "Again", "Yes."])
   }
 
-  @Test func stoppingKeepsWhatWasSaid() async throws {
-    var backend = FakeBackend()
-    backend.delay = .milliseconds(2)
-    let chat = ChatModel(try fakeModel(backend), file: file)
+  /// A screen whose model waits at a token, once it does.
+  private func paused(at token: Character) async throws -> (ChatModel, Task<Void, Never>) {
+    let pause = Pause(at: token)
+    let chat = ChatModel(try fakeModel(FakeBackend(pause: pause)), file: file)
     let sending = Task { await chat.send("Hi") }
-    while chat.state != .answering { try await Task.sleep(for: .milliseconds(1)) }
+    while await !pause.hasBegun { try await Task.sleep(for: .milliseconds(1)) }
+    return (chat, sending)
+  }
+
+  @Test func stoppingKeepsWhatWasSaid() async throws {
+    let (chat, sending) = try await paused(at: "Y")
     await chat.enterBackground()
     await sending.value
     #expect(chat.state == .idle)
-    #expect(chat.lines.count == 2)
+    #expect(chat.lines.map(\.text) == ["Hi", "Y"])
     #expect(ChatModel(try fakeModel(), file: file).lines == chat.lines)
     await chat.releaseMemory()
     await chat.send("Again")
@@ -55,11 +60,8 @@ import Testing
   }
 
   @Test func aMessageStoppedBeforeTheFirstTokenIsForgotten() async throws {
-    var backend = FakeBackend()
-    backend.delay = .milliseconds(5)
-    let chat = ChatModel(try fakeModel(backend), file: file)
-    let sending = Task { await chat.send("Hi") }
-    while !chat.isAnswering { await Task.yield() }
+    let (chat, sending) = try await paused(at: "H")
+    #expect(chat.isAnswering)
     chat.stop()
     await sending.value
     #expect(chat.lines.isEmpty)
@@ -80,7 +82,7 @@ import Testing
   }
 }
 
-@MainActor @Suite struct ANotesScreen {
+@MainActor @Suite(.timeLimit(.minutes(2))) struct ANotesScreen {
   private let folder: TemporaryFolder
   private var file: URL { folder.url.appendingPathComponent("notes.json") }
 
@@ -125,7 +127,7 @@ import Testing
   }
 }
 
-@Suite struct APackageDownload {
+@Suite(.timeLimit(.minutes(2))) struct APackageDownload {
   private let server: TemporaryFolder
   private let place: URL
   private let source: URL

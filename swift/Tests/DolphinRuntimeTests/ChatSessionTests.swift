@@ -11,7 +11,7 @@ private func metrics(
   throw CancellationError()
 }
 
-@Suite struct AChatSession {
+@Suite(.timeLimit(.minutes(2))) struct AChatSession {
   @Test func answersAndRemembers() async throws {
     let session = ChatSession(try fakeModel(), instructions: "Be brief.")
     #expect(try await session.respond(to: "Hi") == "1: naïve 🐬.")
@@ -80,9 +80,9 @@ private func metrics(
   }
 
   @Test func cancellingTheTaskThrows() async throws {
-    let session = ChatSession(try fakeModel(FakeBackend(delay: .milliseconds(50))))
+    let session = ChatSession(try fakeModel(FakeBackend(delay: .seconds(1))))
     let task = Task { try await session.respond(to: "Hi") }
-    try await Task.sleep(for: .milliseconds(70))
+    try await Task.sleep(for: .milliseconds(50))
     task.cancel()
     await #expect(throws: CancellationError.self) { try await task.value }
   }
@@ -148,7 +148,7 @@ private func metrics(
       if case .prefill = event { break }
     }
     await session.waitUntilIdle()
-    #expect(backend.log.count < 5)
+    #expect(backend.log.count < 20)  // of some thirty
     #expect(await session.history.isEmpty)
     #expect(try await session.respond(to: "Hi") == "1: naïve 🐬.")
   }
