@@ -2,6 +2,7 @@
 #include "host/cli/arguments.hpp"
 #include "host/cli/commands.hpp"
 #include "host/cli/output.hpp"
+#include "host/crash/crash.hpp"
 #include "host/log/log.hpp"
 #include "host/stop/stop.hpp"
 #include "libs/json/json.hpp"
@@ -37,22 +38,29 @@ int exit_code(const d2c::Error& e) {
   return static_cast<int>(e.code());
 }
 
+int run(int argc, char** argv, cli::Arguments& arguments) {
+  if (const auto answer = cli::parse(argc, argv, arguments)) {
+    cli::print(answer->text);
+    return D2C_OK;
+  }
+  apply_output_settings(arguments);
+  try {
+    cli::print(cli::run(arguments));
+    return D2C_OK;
+  } catch (const cli::CheckFailed& failed) {
+    cli::print(failed.text);
+    return D2C_CHECK_FAILED;
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
   cli::Arguments arguments;
   try {
     stop::install_handlers();
-    if (const auto answer = cli::parse(argc, argv, arguments)) {
-      cli::print(answer->text);
-      return D2C_OK;
-    }
-    apply_output_settings(arguments);
-    cli::print(cli::run(arguments));
-    return D2C_OK;
-  } catch (const cli::CheckFailed& failed) {
-    cli::print(failed.text);
-    return D2C_CHECK_FAILED;
+    crash::install_handlers();
+    return run(argc, argv, arguments);
   } catch (const d2c::Error& e) {
     return report(arguments, exit_code(e), e.what());
   } catch (const std::filesystem::filesystem_error& e) {

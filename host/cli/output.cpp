@@ -6,8 +6,10 @@
 #include <d2c/error.hpp>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
 #include <filesystem>
+#include <system_error>
 
 namespace d2c::host::cli {
 namespace {
@@ -148,7 +150,7 @@ std::string token_list(std::span<const std::int32_t> tokens) {
 
 void print(std::string_view text) {
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
-    fail(Code::resource, "cannot write to standard output");
+    fail(Code::resource, "standard output cannot be written: " + std::generic_category().message(errno));
 }
 
 void check_output_folder(const char* flag, const std::string& path) {

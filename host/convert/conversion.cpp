@@ -9,6 +9,7 @@
 #include "host/convert/unit_digests.hpp"
 #include "host/executor/executor.hpp"
 #include "host/log/log.hpp"
+#include "host/platform/files.hpp"
 #include "host/platform/positioned_file.hpp"
 #include "host/platform/process.hpp"
 #include "host/stop/stop.hpp"
@@ -140,13 +141,6 @@ WeightResult from_value(const Value& v) {
   return r;
 }
 
-/// Gives the package's folder to this run: emptied, unless an earlier run's work in it is wanted.
-void prepare_package(const Workspace& workspace, bool resume) {
-  if (!resume) std::filesystem::remove_all(workspace.package());
-  if (!resume) std::filesystem::remove(workspace.journal());
-  std::filesystem::create_directory(workspace.package());
-}
-
 std::filesystem::path output_of(const RunOptions& options, const Recipe& recipe) {
   const std::filesystem::path output =
       options.output.empty() ? std::filesystem::path(recipe.output.path) : options.output;
@@ -168,7 +162,7 @@ void begin_progress(Progress& progress, const Assembly& assembly, const std::vec
 
 }  // namespace
 
-/// Makes and completes what the destination asks for. On a failure worth continuing from, the workspace stays.
+/// Makes, completes and publishes what the destination asks for. On a failure worth continuing from, the workspace stays.
 StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace,
                                      const Destination& destination, Provenance& provenance,
                                      std::vector<WeightResult>& results, Progress& progress) const {
@@ -194,8 +188,10 @@ StageTimes Conversion::Impl::produce(const RunOptions& options, const MemoryPlan
   try {
     executor.run(memory, results, errands, progress);
     provenance.check_unchanged();
+    record.finish();
     destination.complete(results);
     stop::throw_if_requested();
+    workspace.publish();
   } catch (const Error& e) {
     if (!options.resume) throw;
     record.give_up(e, workspace, "weights");
@@ -223,9 +219,10 @@ StageTimes Conversion::Impl::produce_part(const RunOptions& options, const Memor
                                           std::vector<WeightResult>& results, Progress& progress) const {
   const PartLayout layout(assembly, *options.shard);
   workspace.require_space(layout.file_size());
-  prepare_package(workspace, options.resume);
+  workspace.prepare(options.resume);
   const PositionedFile file(part_file(workspace.package()), PositionedFile::Access::write);
   file.resize(layout.file_size());
+  sync_directory(workspace.package());  // the journal will vouch for what the file holds
   Provenance provenance(recipe, assembly);
   const auto save_record = [&](const std::vector<WeightResult>& made) {
     const std::vector<std::string> digests = unit_digests(recipe, assembly, Identity::anywhere);
@@ -269,12 +266,11 @@ Value Conversion::run(const RunOptions& options, Progress& progress) {
     times = impl_->produce_part(options, memory, workspace, results, progress);
   } else {
     workspace.require_space(assembly.weight_bytes() + kPackageOverhead);
-    prepare_package(workspace, options.resume);
+    workspace.prepare(options.resume);
     Provenance provenance(impl_->recipe, assembly);
     const Destination destination = impl_->package(workspace.package(), provenance);
     times = impl_->produce(options, memory, workspace, destination, provenance, results, progress);
   }
-  workspace.publish();
 
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   Value report = impl_->outcome(results, output);
@@ -329,7 +325,7 @@ Value Conversion::assemble(const RunOptions& options, Progress& progress) {
   const std::vector<std::filesystem::path> parts = find_parts(output);
   Workspace workspace(output, options.force);
   workspace.require_space(assembly.weight_bytes() + kPackageOverhead);
-  prepare_package(workspace, false);
+  workspace.prepare(false);
   Provenance provenance(impl_->recipe, assembly);
   std::vector<WeightResult> nothing_to_make(assembly.weights().size());
   for (WeightResult& result : nothing_to_make) result.done = true;

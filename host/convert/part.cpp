@@ -6,7 +6,6 @@
 #include "libs/json/json.hpp"
 
 #include <algorithm>
-#include <fstream>
 
 namespace d2c::host {
 namespace fs = std::filesystem;
@@ -49,8 +48,7 @@ void PartRecord::save(const fs::path& part) const {
   v.set("count", shard.count);
   v.set("inputs", inputs);
   v.set("weights", std::move(list));
-  std::ofstream(record_file(part), std::ios::binary) << json::dump(v) << '\n';
-  sync_file(record_file(part));
+  write_durably(record_file(part), json::dump(v) + "\n");
   sync_directory(part);
 }
 

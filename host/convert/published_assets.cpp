@@ -2,10 +2,10 @@
 
 #include "host/log/log.hpp"
 #include "libs/json/json.hpp"
+#include "libs/whole_file/whole_file.hpp"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <string>
 #include <utility>
@@ -24,12 +24,7 @@ std::vector<Asset> tokenizer_in(const fs::path& folder) {
     std::error_code error;
     const fs::path path = folder / name;
     if (!fs::is_regular_file(path, error)) continue;
-    if (const auto size = fs::file_size(path, error); error || size > kMaxBytes)
-      fail_input(path.string() + ": cannot be read as a tokenizer's file");
-    std::ifstream file(path, std::ios::binary);
-    std::string data{std::istreambuf_iterator<char>(file), {}};
-    if (!file) fail_input(path.string() + ": cannot be read");
-    assets.push_back({name, std::move(data)});
+    assets.push_back({name, read_whole_file(path.string(), kMaxBytes)});
   }
   return assets;
 }

@@ -2,11 +2,10 @@
 
 #include "host/inference/attachments.hpp"
 #include "host/planner/source.hpp"
+#include "libs/whole_file/whole_file.hpp"
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <utility>
 
 namespace d2c::host {
@@ -19,22 +18,12 @@ constexpr const char* kNames[] = {"tokenizer.json",          "tokenizer_config.j
                                   "special_tokens_map.json", "chat_template.jinja",   "tokenizer.model"};
 constexpr std::uintmax_t kMaxBytes = 256u << 20;
 
-std::string read(const fs::path& path) {
-  std::error_code error;
-  if (const auto size = fs::file_size(path, error); error || size > kMaxBytes)
-    fail_input(path.string() + ": cannot be read as a tokenizer's file");
-  std::ifstream file(path, std::ios::binary);
-  std::string bytes{std::istreambuf_iterator<char>(file), {}};
-  if (file.bad() || !file) fail_input(path.string() + ": cannot be read");
-  return bytes;
-}
-
 bool has_tokenizer(const Files& files) { return files.contains("tokenizer.json") || files.contains("tokenizer.model"); }
 
 Files of_folder(const fs::path& folder) {
   Files files;
   for (const char* name : kNames)
-    if (fs::is_regular_file(folder / name)) files[name] = read(folder / name);
+    if (fs::is_regular_file(folder / name)) files[name] = read_whole_file((folder / name).string(), kMaxBytes);
   return files;
 }
 
@@ -44,7 +33,7 @@ Files of_package(PluginRegistry& plugins, const std::string& path, TokenizerOf w
   for (const char* name : kNames) {
     auto file = which == TokenizerOf::encoder ? attached.find(std::string(kEncoderAsset) + name) : attached.end();
     if (file == attached.end()) file = attached.find(name);
-    if (file != attached.end()) files[name] = read(file->second);
+    if (file != attached.end()) files[name] = read_whole_file(file->second.string(), kMaxBytes);
   }
   return files;
 }

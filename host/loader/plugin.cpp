@@ -1,3 +1,4 @@
+#include "host/crash/crash.hpp"
 #include "host/loader/library.hpp"
 #include "host/loader/plugin_registry.hpp"
 #include "host/log/log.hpp"
@@ -60,6 +61,7 @@ struct Plugin::Library : host::Library {
 
 Plugin::Plugin(const std::filesystem::path& path) : path_(path) {
   if (!std::filesystem::exists(path)) fail(Code::plugin, path.string() + ": no such file");
+  const crash::PluginCall note(path_.c_str(), "loading");
   library_ = std::make_unique<Library>(path);
   entry_ = library_->entry();
   check_entry(entry_, path.string());

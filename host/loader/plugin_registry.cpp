@@ -1,5 +1,6 @@
 #include "host/loader/plugin_registry.hpp"
 
+#include "host/crash/crash.hpp"
 #include "host/loader/library.hpp"
 #include "host/platform/process.hpp"
 #include "libs/digest/sha256.hpp"
@@ -27,6 +28,33 @@ fs::path user_data_folder() {
 bool is_library(const fs::path& path) {
   const std::string suffix = path.extension().string();
   return suffix == D2C_LIBRARY_SUFFIX || suffix == ".so";
+}
+
+bool writable_by_all(const fs::path& path) {
+  std::error_code ignored;
+  return (fs::status(path, ignored).permissions() & fs::perms::others_write) != fs::perms::none;
+}
+
+/// In a folder with this bit, /tmp for one, files belong to their owners alone.
+bool is_sticky(const fs::path& folder) {
+  std::error_code ignored;
+  return (fs::status(folder, ignored).permissions() & fs::perms::sticky_bit) != fs::perms::none;
+}
+
+/// What anybody may replace is nobody's to run.
+void check_permissions(const fs::path& library) {
+  std::error_code error;
+  const fs::path real = fs::canonical(library, error);
+  if (error) return;  // loading says what is wrong
+  const auto refuse = [&](const fs::path& path) {
+    fail(Code::plugin, library.string() + ": is not loaded, because every user of this machine may write " +
+                           path.string() + "; take that right away: chmod o-w " + path.string());
+  };
+  const fs::path folder = real.parent_path();
+  for (const fs::path& path : {real, folder})
+    if (writable_by_all(path)) refuse(path);
+  for (fs::path above = folder; above != above.parent_path(); above = above.parent_path())
+    if (writable_by_all(above.parent_path()) && !is_sticky(above.parent_path())) refuse(above.parent_path());
 }
 
 void check_pin(const PluginPin& pin, const Plugin& plugin) {
@@ -82,6 +110,7 @@ void PluginRegistry::add(const fs::path& path, const std::string& origin) {
 void PluginRegistry::load(Candidate& candidate) {
   if (candidate.shadowed || candidate.plugin || !candidate.refusal.empty()) return;
   try {
+    check_permissions(candidate.path);
     const auto pin = pins_.find(candidate.name);
     if (pin != pins_.end()) check_digest(pin->second, candidate.path);
     auto plugin = std::make_shared<Plugin>(candidate.path);
@@ -122,6 +151,7 @@ std::shared_ptr<Plugin> PluginRegistry::recognise(const std::string& kind, const
     if (!candidate.plugin) continue;
     const d2c_factory* factory = candidate.plugin->factory(kind);
     if (factory == nullptr || factory->probe == nullptr) continue;
+    const crash::PluginCall note(candidate.plugin->entry().name, "probe");
     const std::int32_t score = factory->probe(path.c_str());
     if (score > best_score) {
       best_score = score;
@@ -151,6 +181,7 @@ void* PluginRegistry::create_object(const Plugin& plugin, const char* kind, std:
   }
   const ValueExport exported(options);
   void* object = nullptr;
+  const crash::PluginCall note(plugin.entry().name, "create");
   plugin.check(factory->create(&plugin.host(), exported.c(), &object));
   // Every kind's struct starts with its size.
   std::size_t size = 0;

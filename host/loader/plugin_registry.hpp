@@ -1,6 +1,7 @@
 // Finds plugins, loads them on demand, and makes objects of their kinds.
 #pragma once
 
+#include "host/loader/guarded_object.hpp"
 #include "host/recipe/recipe.hpp"
 
 #include <d2c/abi.h>
@@ -143,7 +144,8 @@ class PluginRegistry {
   /// Creates an object; `options` as the plugin expects them (checked, defaults filled in).
   template <class CStruct>
   [[nodiscard]] Handle<CStruct> create(const std::shared_ptr<Plugin>& plugin, const Value& options) {
-    return {plugin, static_cast<CStruct*>(create_object(*plugin, KindOf<CStruct>::id, sizeof(CStruct), options))};
+    void* const object = create_object(*plugin, KindOf<CStruct>::id, sizeof(CStruct), options);
+    return {plugin, guarded(static_cast<CStruct*>(object), plugin->entry().name)};
   }
 
  private:

@@ -5,16 +5,13 @@
 
 #include <d2c/half.hpp>
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <cmath>
 #include <cstring>
 #include <exception>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <thread>
 #include <utility>
 
@@ -62,44 +59,6 @@ void round_to(DType type, std::span<const float> in, std::byte* out) {
 }
 
 }  // namespace
-
-/// A file written at fixed places. Thread-safe.
-class CheckpointWriter::File {
- public:
-  explicit File(std::filesystem::path path)
-      : path_(std::move(path)), fd_(::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644)) {
-    if (fd_ < 0) give_up("cannot create");
-  }
-  ~File() { ::close(fd_); }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-
-  void resize(std::uint64_t size) {
-    if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) give_up("cannot be enlarged");
-  }
-  void write(std::uint64_t offset, const void* data, std::size_t size) {
-    const auto* bytes = static_cast<const char*>(data);
-    while (size > 0) {
-      const ssize_t written = ::pwrite(fd_, bytes, size, static_cast<off_t>(offset));
-      if (written < 0 && errno == EINTR) continue;
-      if (written <= 0) give_up("cannot be written");
-      bytes += written;
-      offset += static_cast<std::uint64_t>(written);
-      size -= static_cast<std::size_t>(written);
-    }
-  }
-  void sync() {
-    if (::fsync(fd_) != 0) give_up("cannot be made durable");
-  }
-
- private:
-  [[noreturn]] void give_up(const char* what) const {
-    fail(Code::resource, path_.string() + ": " + what + ": " + std::strerror(errno));
-  }
-
-  std::filesystem::path path_;
-  int fd_;
-};
 
 /// The work on one tensor. Its adapters are read by the first tile and forgotten with the last.
 class CheckpointWriter::Job {
@@ -216,7 +175,8 @@ class CheckpointWriter::Job {
 
   void write(Rows rows, const void* data) const {
     const std::uint64_t start = owner_.layout_.shards()[tensor_.shard].layout.offset(tensor_.entry);
-    owner_.files_[tensor_.shard]->write(start + bytes(rows.first), data, bytes(rows.count));
+    owner_.files_[tensor_.shard]->write(start + bytes(rows.first),
+                                        {static_cast<const std::byte*>(data), bytes(rows.count)});
   }
 
   [[noreturn]] void refuse(Rows rows, const std::string& problem) const {
@@ -294,9 +254,9 @@ CheckpointWriter::~CheckpointWriter() = default;
 
 void CheckpointWriter::open(const std::filesystem::path& folder) {
   for (const ShardFile& shard : layout_.shards()) {
-    files_.push_back(std::make_unique<File>(folder / shard.file));
+    files_.push_back(std::make_unique<PositionedFile>(folder / shard.file, PositionedFile::Access::write));
     files_.back()->resize(shard.layout.size());
-    files_.back()->write(0, shard.layout.header().data(), shard.layout.header().size());
+    files_.back()->write(0, std::as_bytes(std::span(shard.layout.header())));
   }
 }
 

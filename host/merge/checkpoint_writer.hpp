@@ -4,6 +4,7 @@
 #include "host/executor/executor.hpp"
 #include "host/executor/merge_proof.hpp"
 #include "host/merge/checkpoint_layout.hpp"
+#include "host/platform/positioned_file.hpp"
 #include "host/progress/progress.hpp"
 
 #include <cstddef>
@@ -34,7 +35,6 @@ class CheckpointWriter {
   [[nodiscard]] MemoryPlan plan(unsigned threads, std::uint64_t max_memory, std::uint64_t resident) const;
 
  private:
-  class File;
   class Job;
   class Queue;
 
@@ -44,7 +44,7 @@ class CheckpointWriter {
   const AdapterStack* stack_;
   const CheckpointLayout& layout_;
   std::function<void(std::size_t, const MergeProof&)> on_finished_;
-  std::vector<std::unique_ptr<File>> files_;
+  std::vector<std::unique_ptr<PositionedFile>> files_;
 };
 
 }  // namespace d2c::host

@@ -15,7 +15,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <set>
 #include <thread>
 #include <utility>
@@ -87,21 +86,9 @@ std::vector<std::string> files_of(const ModelInputs& inputs) {
   return files;
 }
 
-void write_text(const fs::path& path, const std::string& text) {
-  std::ofstream out(path, std::ios::binary);
-  out.write(text.data(), static_cast<std::streamsize>(text.size()));
-  out.close();
-  if (!out) fail(Code::resource, path.string() + ": cannot be written");
-  sync_file(path);
-}
-
 /// Gives the folder to this run: emptied, or rid of what an earlier run under other settings left.
 void prepare(const Workspace& workspace, const CheckpointLayout& layout, bool resume) {
-  if (!resume) {
-    fs::remove_all(workspace.package());
-    fs::remove(workspace.journal());
-  }
-  fs::create_directory(workspace.package());
+  workspace.prepare(resume);
   std::set<std::string> wanted;
   for (const ShardFile& shard : layout.shards()) wanted.insert(shard.file);
   for (const auto& entry : fs::directory_iterator(workspace.package()))
@@ -134,7 +121,6 @@ Value Merge::run(const RunOptions& options, Progress& progress) {
   Workspace workspace(options.output, options.force);
   workspace.require_space(layout_.bytes());
   produce(options, memory, workspace, progress);
-  workspace.publish();
   Value result = report();
   result.set("output", fs::absolute(options.output).lexically_normal().string());
   result.set("seconds", std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -143,7 +129,7 @@ Value Merge::run(const RunOptions& options, Progress& progress) {
   return result;
 }
 
-/// Completes the checkpoint in the workspace. On a failure worth continuing from, the workspace stays.
+/// Completes and publishes the checkpoint. On a failure worth continuing from, the workspace stays.
 void Merge::produce(const RunOptions& options, const MemoryPlan& memory, Workspace& workspace, Progress& progress) {
   prepare(workspace, layout_, options.resume);
   ProgressRecord* record = nullptr;  // must go before the writer, whose files it syncs
@@ -152,6 +138,7 @@ void Merge::produce(const RunOptions& options, const MemoryPlan& memory, Workspa
     record->add(i, proof.to_value());
   });
   writer.open(workspace.package());
+  sync_directory(workspace.package());  // the journal will vouch for what the files hold
   const std::vector<std::string> digests = unit_digests();
   std::vector<ProgressRecord::Unit> units;
   for (std::size_t i = 0; i < digests.size(); ++i) units.push_back({layout_.tensors()[i].name, digests[i]});
@@ -174,10 +161,12 @@ void Merge::produce(const RunOptions& options, const MemoryPlan& memory, Workspa
   try {
     writer.run(memory.threads, wanted, progress);
     check_sources();
+    record->finish();
     writer.sync();
     write_companions(workspace.package());
     sync_directory(workspace.package());
     stop::throw_if_requested();
+    workspace.publish();
   } catch (const Error& e) {
     if (!options.resume) throw;
     record->give_up(e, workspace, "tensors");
@@ -197,10 +186,10 @@ void Merge::write_companions(const fs::path& folder) const {
   const Asset* original = find_asset(assets, kConfig);
   const Value merged = config();
   const bool same = original != nullptr && merged == inputs_.model->config();
-  write_text(folder / kConfig, same ? original->data : json::dump(merged, 2) + "\n");
+  write_durably(folder / kConfig, same ? original->data : json::dump(merged, 2) + "\n");
   for (const Asset& asset : assets)
-    if (asset.name != kConfig) write_text(folder / asset.name, asset.data);
-  if (const std::string index = layout_.index(); !index.empty()) write_text(folder / kIndex, index);
+    if (asset.name != kConfig) write_durably(folder / asset.name, asset.data);
+  if (const std::string index = layout_.index(); !index.empty()) write_durably(folder / kIndex, index);
 }
 
 Value Merge::config() const {

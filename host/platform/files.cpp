@@ -1,5 +1,7 @@
 #include "host/platform/files.hpp"
 
+#include "host/platform/positioned_file.hpp"
+
 #include <d2c/error.hpp>
 
 #include <fcntl.h>
@@ -9,6 +11,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <span>
 
 namespace d2c::host {
 namespace fs = std::filesystem;
@@ -22,11 +25,14 @@ bool swap_in_one_step(const fs::path& from, const fs::path& to) {
 #endif
 }
 
-timespec modification_time(const struct stat& info) {
+std::string text_of(const timespec& time) { return std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec); }
+
+/// Of the contents, and of anything: the second cannot be set back, as copying tools do with the first.
+std::string times_of(const struct stat& info) {
 #ifdef __APPLE__
-  return info.st_mtimespec;
+  return text_of(info.st_mtimespec) + " " + text_of(info.st_ctimespec);
 #else
-  return info.st_mtim;
+  return text_of(info.st_mtim) + " " + text_of(info.st_ctim);
 #endif
 }
 
@@ -46,17 +52,17 @@ bool exchange(const fs::path& from, const fs::path& to) {
 
 void sync_directory(const fs::path& directory) {
   const int fd = open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) return;
-  fsync(fd);
-  close(fd);
+  const int reason = fd >= 0 && fsync(fd) == 0 ? 0 : errno;
+  if (fd >= 0) close(fd);
+  if (reason != 0 && reason != EINVAL && reason != ENOTSUP && reason != EACCES)
+    fail(Code::resource, directory.string() + ": cannot be made durable: " + std::strerror(reason));
 }
 
-void sync_file(const fs::path& file) {
-  const int fd = open(file.c_str(), O_RDONLY | O_CLOEXEC);
-  const bool synced = fd >= 0 && fsync(fd) == 0;
-  const int reason = errno;
-  if (fd >= 0) close(fd);
-  if (!synced) fail(Code::resource, file.string() + ": cannot be made durable: " + std::strerror(reason));
+void write_durably(const fs::path& file, std::string_view text) {
+  const PositionedFile out(file, PositionedFile::Access::write);
+  out.resize(text.size());
+  out.write(0, std::as_bytes(std::span(text)));
+  out.sync();
 }
 
 std::uint64_t allocated_bytes(const fs::path& file) {
@@ -67,9 +73,8 @@ std::uint64_t allocated_bytes(const fs::path& file) {
 std::string file_identity(const fs::path& file) {
   struct stat info {};
   if (stat(file.c_str(), &info) != 0) return {};
-  const timespec time = modification_time(info);
-  return std::to_string(info.st_size) + " " + std::to_string(time.tv_sec) + "." + std::to_string(time.tv_nsec) + " " +
-         std::to_string(info.st_dev) + ":" + std::to_string(info.st_ino);
+  return std::to_string(info.st_size) + " " + times_of(info) + " " + std::to_string(info.st_dev) + ":" +
+         std::to_string(info.st_ino);
 }
 
 }  // namespace d2c::host

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 namespace d2c::host {
 
@@ -11,16 +12,17 @@ namespace d2c::host {
 /// False with errno set where neither works.
 [[nodiscard]] bool exchange(const std::filesystem::path& from, const std::filesystem::path& to);
 
-/// Makes renames in a directory durable. Best effort: some file systems refuse to sync directories.
+/// Makes the entries of a directory durable; Error(resource) where that fails. A file system that cannot do so is taken as
+/// it is.
 void sync_directory(const std::filesystem::path& directory);
 
-/// Makes a file's bytes durable; Error(resource) where that fails.
-void sync_file(const std::filesystem::path& file);
+/// Writes a file and makes its bytes durable; Error(resource) where that fails.
+void write_durably(const std::filesystem::path& file, std::string_view text);
 
 /// Disk space a file holds, 0 where it cannot be examined.
 [[nodiscard]] std::uint64_t allocated_bytes(const std::filesystem::path& file);
 
-/// Size, modification time and inode of a file as text, to tell whether it is still the same; empty where it cannot
+/// Size, inode, and the times of the last modification and of the last change to anything, as text, to tell whether it is still the same; empty where it cannot
 /// be examined.
 [[nodiscard]] std::string file_identity(const std::filesystem::path& file);
 

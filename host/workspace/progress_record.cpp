@@ -71,12 +71,21 @@ void ProgressRecord::stop_recording() {
   if (recorder_.joinable()) recorder_.join();
 }
 
+void ProgressRecord::finish() {
+  stop_recording();
+  if (failure_) std::rethrow_exception(failure_);
+}
+
 void ProgressRecord::give_up(const Error& failure, Workspace& workspace, const std::string& units) {
   if (!passes(failure)) throw failure;
   stop_recording();
   if (!failure_ && !pending_.empty()) {
-    record(pending_);
-    recorded_ += std::exchange(pending_, {}).size();
+    try {
+      record(pending_);
+      recorded_ += std::exchange(pending_, {}).size();
+    } catch (const Error&) {
+      // The same disk fails again: what was recorded before still holds.
+    }
   }
   if (recorded_ == 0) throw failure;
   workspace.keep();

@@ -44,6 +44,10 @@ class ProgressRecord {
   /// A unit's last byte was written. Error(resource) where an earlier one could not be made durable.
   void add(std::size_t unit, Value note);
 
+  /// No unit will be added any more. Error(resource) where something could not be made durable: a disk that failed to take
+  /// data once may have lost them, whatever it says when it is asked again.
+  void finish();
+
   /// After a failure: throws it again, and where continuing later is worth while, keeps the workspace and says so.
   [[noreturn]] void give_up(const Error& failure, Workspace& workspace, const std::string& units);
 

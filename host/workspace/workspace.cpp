@@ -1,5 +1,6 @@
 #include "host/workspace/workspace.hpp"
 
+#include "host/log/log.hpp"
 #include "host/platform/files.hpp"
 
 #include <d2c/error.hpp>
@@ -41,7 +42,12 @@ int take_lock(const fs::path& folder) {
   const fs::path file = folder / "lock";
   if (mkdir(folder.c_str(), 0755) != 0 && errno != EEXIST) fail_system(folder, "cannot create");
   const int lock = open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (lock < 0) fail_system(file, "cannot create");
+  if (lock < 0) {
+    const int reason = errno;
+    rmdir(folder.c_str());  // only where it is empty
+    errno = reason;
+    fail_system(file, "cannot create");
+  }
   if (flock(lock, LOCK_EX | LOCK_NB) == 0) {
     if (still_there(file, lock)) return lock;
     close(lock);
@@ -82,6 +88,11 @@ Workspace::~Workspace() {
   if (lock_ >= 0) close(lock_);
 }
 
+void Workspace::prepare(bool resume) const {
+  if (!resume) fs::remove_all(package());
+  if (fs::create_directory(package())) fs::remove(journal());
+}
+
 void Workspace::require_space(std::uint64_t bytes) const {
   std::error_code error;
   const fs::space_info space = fs::space(folder_, error);
@@ -98,7 +109,11 @@ void Workspace::publish() {
   if (replaces && !force_) fail_usage(output_.string() + " has appeared meanwhile; pass --force to replace it");
   if (replaces ? !exchange(package(), output_) : std::rename(package().c_str(), output_.c_str()) != 0)
     fail_system(output_, "cannot move the finished package into place");
-  sync_directory(output_.parent_path());
+  try {
+    sync_directory(output_.parent_path());
+  } catch (const Error& e) {
+    log::warn(std::string(e.what()) + "; the output is complete, but a power failure now might undo its last step");
+  }
 }
 
 }  // namespace d2c::host

@@ -22,6 +22,10 @@ class Workspace {
   [[nodiscard]] std::filesystem::path package() const { return folder_ / "package"; }
   [[nodiscard]] std::filesystem::path journal() const { return folder_ / "journal"; }
 
+  /// Makes the package's folder: empty, unless an earlier run's work in it is wanted. A journal without the files that it
+  /// vouches for goes, too.
+  void prepare(bool resume) const;
+
   /// Error(resource) where the output's file system has less than `bytes` free, beyond what the folder already holds.
   void require_space(std::uint64_t bytes) const;
 

@@ -156,7 +156,12 @@ void Repository::set_ref(const std::string& revision, const std::string& commit)
   std::ofstream out(temporary, std::ios::binary);
   out << commit;
   out.close();
-  if (!out) fail_at(temporary, {errno, std::generic_category()});
+  if (!out) {
+    const std::error_code error(errno, std::generic_category());
+    std::error_code ignored;
+    fs::remove(temporary, ignored);
+    fail_at(temporary, error);
+  }
   rename_into_place(temporary, path);
 }
 

@@ -1,8 +1,9 @@
 #include "libs/json/json.hpp"
 
+#include "libs/whole_file/whole_file.hpp"
+
 #include <nlohmann/json.hpp>
 
-#include <fstream>
 #include <set>
 
 namespace d2c::json {
@@ -105,15 +106,7 @@ Value parse(std::string_view text, const std::string& where) {
 }
 
 Value parse_file(const std::string& path, std::size_t max_bytes) {
-  std::ifstream file(path, std::ios::binary | std::ios::ate);
-  if (!file) fail_input(path + ": cannot be read");
-  const auto size = static_cast<std::size_t>(file.tellg());
-  if (size > max_bytes)
-    fail_input(path + ": " + std::to_string(size) + " bytes are more than a JSON file of this kind may have");
-  std::string text(size, '\0');
-  file.seekg(0);
-  if (!file.read(text.data(), static_cast<std::streamsize>(size))) fail_input(path + ": cannot be read");
-  return parse(text, path);
+  return parse(read_whole_file(path, max_bytes), path);
 }
 
 std::string dump(const Value& value, int indent) {

@@ -20,9 +20,11 @@ constexpr std::uint64_t kReread = 16u << 20;
 
 void sync_folder(const std::filesystem::path& folder) {
   const int descriptor = open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) return;
-  fsync(descriptor);  // best effort: some file systems refuse to sync folders
-  close(descriptor);
+  const int error = descriptor >= 0 && fsync(descriptor) == 0 ? 0 : errno;
+  if (descriptor >= 0) close(descriptor);
+  // Some file systems refuse to sync folders, some folders may not be opened; nothing more can be done there.
+  if (error != 0 && error != EINVAL && error != ENOTSUP && error != EACCES)
+    fail(Code::resource, folder.string() + ": cannot be made durable: " + std::strerror(error));
 }
 
 }  // namespace
@@ -47,8 +49,11 @@ BlobFile::~BlobFile() {
 bool BlobFile::reread() {
   if (position_ == found_) return false;
   std::vector<std::byte> bytes(std::min(kReread, found_ - position_));
-  const ssize_t n = pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(position_));
-  if (n <= 0) fail_at("cannot be read");
+  ssize_t n = 0;
+  do n = pread(descriptor_, bytes.data(), bytes.size(), static_cast<off_t>(position_));
+  while (n < 0 && errno == EINTR);
+  if (n == 0) fail(Code::resource, path_.string() + ": became shorter while it was read");
+  if (n < 0) fail_at("cannot be read");
   digest_.update({bytes.data(), static_cast<std::size_t>(n)});
   position_ += static_cast<std::uint64_t>(n);
   return position_ < found_;

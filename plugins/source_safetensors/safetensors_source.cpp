@@ -1,12 +1,12 @@
 #include "plugins/source_safetensors/safetensors_source.hpp"
 
 #include "libs/json/json.hpp"
+#include "libs/whole_file/whole_file.hpp"
 
 #include <d2c/error.hpp>
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <system_error>
 #include <utility>
 
@@ -29,14 +29,7 @@ constexpr const char* kAssetNames[] = {
 };
 constexpr std::uintmax_t kMaxAssetBytes = 256u << 20;
 
-/// Anything else could block the reader (FIFO) or never end (device).
-void require_regular_file(const fs::path& path) {
-  std::error_code error;
-  if (!fs::is_regular_file(path, error)) fail_input(path.string() + ": is not a regular file");
-}
-
 Value read_config(const fs::path& path) {
-  require_regular_file(path);
   Value config = json::parse_file(path.string());
   if (!config.is_table()) fail_input(path.string() + ": is not a JSON object");
   if (const Value* quantization = config.find("quantization_config")) {
@@ -46,19 +39,6 @@ Value read_config(const fs::path& path) {
                "); use the unquantized checkpoint it was made from");
   }
   return config;
-}
-
-std::string read_asset(const fs::path& path) {
-  require_regular_file(path);
-  std::error_code error;
-  const std::uintmax_t size = fs::file_size(path, error);
-  if (error) fail_input(path.string() + ": cannot be read: " + error.message());
-  if (size > kMaxAssetBytes)
-    fail_input(path.string() + ": " + std::to_string(size) + " bytes are too many for such a file");
-  std::string data(size, '\0');
-  std::ifstream file(path, std::ios::binary);
-  if (!file.read(data.data(), static_cast<std::streamsize>(size))) fail_input(path.string() + ": cannot be read");
-  return data;
 }
 
 /// Index and shards must agree on where every tensor is.
@@ -124,7 +104,7 @@ void SafetensorsSource::load_assets(const fs::path& directory) {
     const fs::path path = directory / name;
     std::error_code ignored;
     if (!fs::exists(path, ignored)) continue;
-    assets_.push_back({name, read_asset(path)});
+    assets_.push_back({name, read_whole_file(path.string(), kMaxAssetBytes)});
     files_.push_back(path.string());
   }
 }

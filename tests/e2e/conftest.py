@@ -76,3 +76,14 @@ def talker(tmp_path_factory, convert):
     for folder in (MODELS / "goldens/llm2vec/models/bi_tiny_bf16", ROOT / "tests/data/tokenizers/tiny_llama3"):
         shutil.copytree(folder, model, dirs_exist_ok=True)
     return convert(model).path
+
+
+@pytest.fixture(scope="session")
+def faults_table():
+    """Rows for the table of docs/reliability.md, which D2C_WRITE_RELIABILITY=1 writes there."""
+    from faults import WRITE, Table, write_rows
+
+    table = Table()
+    yield table
+    if WRITE:
+        write_rows(table.rows)

@@ -69,6 +69,16 @@ TEST_F(ProgressRecordTest, TakesOverWhatAnEarlierRunFinishedUnlessItChanged) {
   EXPECT_FALSE(record.finished(1).has_value());
 }
 
+TEST_F(ProgressRecordTest, ADiskThatFailedOnceIsNotTrustedAtTheEnd) {
+  std::atomic<bool> failed = false;
+  ProgressRecord record(journal(), {{"a", "1"}}, [&] {
+    if (!failed.exchange(true)) fail(Code::resource, "the disk lost something");
+  });
+  record.add(0, Value("lost"));
+  while (!failed) std::this_thread::yield();
+  EXPECT_THROW(record.finish(), Error);
+}
+
 TEST_F(ProgressRecordTest, TellsTheNextUnitThatTheDiskFailed) {
   std::atomic<bool> failed = false;
   ProgressRecord record(journal(), {{"a", "1"}, {"b", "2"}}, [&] {
