@@ -3,8 +3,10 @@
 import os
 import re
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 from conftest import ROOT, Program, tree
 
@@ -53,6 +55,17 @@ class Machine:
             faults = {f"FAULTS_{name}": str(value) for name, value in faults.items()}
             faults |= {"LD_PRELOAD": LIBRARY, "FAULTS_ROOT": str(self.folder)}
         return Program(self.folder, **self.variables, **faults).run(*self.command.arguments, *flags, stdout=stdout)
+
+    def stopped_at(self, kind, number):
+        """The process, halted before that operation; None where it ended before."""
+        faults = {"LD_PRELOAD": LIBRARY, "FAULTS_ROOT": str(self.folder), "FAULTS_FAIL": f"{kind}:{number}:STOP"}
+        process = Program(self.folder, **self.variables, **faults).start(*self.command.arguments)
+        state = Path(f"/proc/{process.pid}/stat")
+        while process.poll() is None:
+            if state.read_text().rpartition(")")[2].split()[0] == "T":
+                return process
+            time.sleep(0.001)
+        return None
 
     def output(self):
         return tree(self.folder / self.command.output)

@@ -7,6 +7,7 @@ docs/reliability.md.
 
 import os
 import shutil
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -263,6 +264,48 @@ def test_the_journal_vouches_for_durable_bytes_only(subject):
     first_rename = next(i for i, o in enumerate(writes) if o.path == ".out.d2c/journal")
     folder = os.path.dirname(work_file)
     assert 0 <= last(writes[:first_rename], ["fsync"], folder), "the work file's entry is not durable before the journal"
+
+
+def replace_by_another(file):
+    """Other bytes under the same name, size and date: what a copying tool that keeps times does."""
+    before = file.stat()
+    data = bytearray(file.read_bytes())
+    middle = len(data) // 2 & ~1
+    data[middle : middle + 2], data[-4:-2] = data[-4:-2], data[middle : middle + 2]
+    file.write_bytes(data)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+INPUTS = {"convert": ["model/model.safetensors"], "merge": ["model/model.safetensors", "lora/adapter_model.safetensors"]}
+
+
+def test_an_input_that_changes_under_a_running_command_is_noticed(subject, tmp_path, faults_table):
+    for file in INPUTS.get(subject.command.name, []):
+        machine = subject.machine(tmp_path / file.split("/")[0])
+        process = machine.stopped_at("write", next(o.number for o in subject.operations if o.call.startswith("pwrite")))
+        replace_by_another(machine.folder / file)
+        process.send_signal(signal.SIGCONT)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == INPUT and file in stderr and "changed while" in stderr, stderr
+        assert not (machine.folder / "out").exists() or machine.output() == {"mine.txt": b"precious"}
+        faults_table.add(subject.command.name, "input replaced while it runs", "same size and date", "exit code 3, output as it was")
+
+
+def test_an_input_that_changed_before_a_resumed_command_is_noticed(subject, tmp_path, faults_table):
+    for file in INPUTS.get(subject.command.name, []):
+        machine = subject.machine(tmp_path / file.split("/")[0])
+        rename = next(o.number for o in subject.operations if o.path == "out" and o.call.startswith("rename"))
+        done, failed = machine.failing("write", rename, "EIO")
+        assert done.returncode == RESOURCE and failed is not None and " are kept in " in done.stderr, done.stderr
+        replace_by_another(machine.folder / file)
+        done = machine.run()
+        assert done.returncode == 0, done.stderr
+        afresh = subject.machine(tmp_path / (file.split("/")[0] + "_afresh"))
+        replace_by_another(afresh.folder / file)
+        assert afresh.run().returncode == 0
+        assert machine.output() == afresh.output() != subject.expected
+        faults_table.add(subject.command.name, "input replaced before it is resumed", "same size and date",
+                         "what came from it is made again, the bytes are those of the new input")  # fmt: skip
 
 
 def test_the_document_lists_what_was_tried(faults_table):

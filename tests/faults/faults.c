@@ -3,12 +3,13 @@
 //   FAULTS_ROOT   only files below this folder are meant
 //   FAULTS_LOG    a file that receives a line "KIND NUMBER CALL PATH" per operation; KIND is write, read or map
 //   FAULTS_FAIL   KIND:NUMBER:ERROR  the operation of that kind and number (from 1) fails with ENOSPC, EIO, EDQUOT or
-//                 EINTR; SHORT moves half of the bytes. NUMBER+ : all from there on, as when a disk is full.
+//                 EINTR; SHORT moves half of the bytes; STOP halts the process before it, until SIGCONT. NUMBER+ : all from there on, as when a disk is full.
 //                 A mapping that fails succeeds, and its pages cannot be read: the access raises SIGBUS.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -25,12 +26,12 @@
 enum Kind { kWrite, kRead, kMap, kKinds };
 static const char* const kKindNames[kKinds] = {"write", "read", "map"};
 
-enum { kShort = -1 };
+enum { kShort = -1, kStop = -2 };
 
 static const struct {
   const char* name;
   int number;
-} kErrors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO}, {"EDQUOT", EDQUOT}, {"EINTR", EINTR}, {"SHORT", kShort}};
+} kErrors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO}, {"EDQUOT", EDQUOT}, {"EINTR", EINTR}, {"SHORT", kShort}, {"STOP", kStop}};
 
 static const char* root;
 static int log_descriptor = -1;
@@ -83,7 +84,8 @@ static int judge(enum Kind kind, const char* call, const char* path) {
     if (syscall(SYS_write, log_descriptor, line, (size_t)size) != size) give_up("FAULTS_LOG cannot be written");
   }
   const bool hit = kind == fail_kind && (number == fail_number || (fail_onwards && number > fail_number));
-  return hit ? fail_error : 0;
+  if (hit && fail_error == kStop) raise(SIGSTOP);
+  return hit && fail_error != kStop ? fail_error : 0;
 }
 
 static int judge_name(enum Kind kind, const char* call, const char* name) {
