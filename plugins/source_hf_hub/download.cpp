@@ -3,7 +3,6 @@
 #include <d2c/error.hpp>
 
 #include <algorithm>
-#include <charconv>
 #include <deque>
 #include <filesystem>
 #include <system_error>
@@ -21,43 +20,6 @@ constexpr std::size_t kWindow = 2 * Transfers::kConnections;
 constexpr int kMaxCorruptions = 3;
 /// An attempt that brought this much did not fail in vain.
 constexpr std::size_t kProgress = 256u << 10;
-
-/// "bytes 0-99/1000".
-struct ContentRange {
-  std::uint64_t first = 0, last = 0, total = 0;
-};
-
-std::optional<ContentRange> parse_content_range(const std::string& text) {
-  ContentRange range;
-  const char* at = text.data();
-  const char* const end = at + text.size();
-  const auto skip = [&](std::string_view word) {
-    const bool there = std::string_view(at, static_cast<std::size_t>(end - at)).starts_with(word);
-    if (there) at += word.size();
-    return there;
-  };
-  const auto read = [&](std::uint64_t& value) {
-    const auto [next, error] = std::from_chars(at, end, value);
-    at = next;
-    return error == std::errc();
-  };
-  const bool good = skip("bytes ") && read(range.first) && skip("-") && read(range.last) && skip("/") &&
-                    read(range.total) && at == end && range.first <= range.last && range.last < range.total;
-  return good ? std::optional(range) : std::nullopt;
-}
-
-/// Why an answer with a body is not the one to this request; empty where it is.
-std::string wrong_bytes(const Response& response, const std::optional<Range>& asked, std::uint64_t size) {
-  if (!asked)
-    return response.status == 200 ? ""
-                                  : "an answer that was not asked for (HTTP " + std::to_string(response.status) + ")";
-  if (response.status == 200) return "the whole file where a range of it was asked for";
-  const auto range = parse_content_range(response.header("content-range"));
-  if (!range || range->first != asked->first || range->last >= asked->first + asked->count || range->total != size)
-    return "another range than the one that was asked for";
-  if (response.body.size() > range->last - range->first + 1) return "more bytes than it announced";
-  return "";
-}
 
 /// Why an answer has fewer bytes than were asked for.
 std::string shortage(const Response& response) { return response.error.empty() ? "a short answer" : response.error; }

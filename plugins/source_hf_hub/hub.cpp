@@ -1,14 +1,8 @@
 #include "plugins/source_hf_hub/hub.hpp"
 
-#include "libs/hub_cache/blob_digest.hpp"
-#include "libs/hub_cache/repository.hpp"
-#include "libs/json/json.hpp"
-
 #include <d2c/error.hpp>
 
-#include <algorithm>
 #include <cctype>
-#include <charconv>
 #include <utility>
 
 namespace d2c::hub {
@@ -33,54 +27,6 @@ std::string escaped(const std::string& text, bool keep_slashes) {
   return out;
 }
 
-/// W/"0123" -> 0123.
-std::string etag_value(std::string text) {
-  if (text.starts_with("W/")) text.erase(0, 2);
-  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
-  return text;
-}
-
-std::uint64_t number(const std::string& text, const std::string& what) {
-  std::uint64_t value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (text.empty() || error != std::errc() || end != text.data() + text.size())
-    fail(Code::network, what + ": the server does not say how large it is; is HF_ENDPOINT a hub?");
-  return value;
-}
-
-Revision parse_revision(const std::string& body, const std::string& where) {
-  const Value info = json::parse(body, where);
-  const Value* sha = info.is_table() ? info.find("sha") : nullptr;
-  const Value* siblings = info.is_table() ? info.find("siblings") : nullptr;
-  if (sha == nullptr || !sha->is_text() || !is_commit(sha->as_text()) || siblings == nullptr || !siblings->is_list())
-    fail(Code::network, where + ": the answer names no commit and files; is HF_ENDPOINT a hub?");
-  Revision revision{sha->as_text(), {}};
-  for (const Value& sibling : siblings->items()) {
-    const Value* name = sibling.is_table() ? sibling.find("rfilename") : nullptr;
-    if (name != nullptr && name->is_text() && is_plain_file_name(name->as_text()))
-      revision.files.push_back(name->as_text());
-  }
-  std::sort(revision.files.begin(), revision.files.end());
-  revision.files.erase(std::unique(revision.files.begin(), revision.files.end()), revision.files.end());
-  return revision;
-}
-
-RemoteFile parse_file(const Response& response, const std::string& name, const std::string& commit,
-                      const std::string& what) {
-  const std::string seen = response.header("x-repo-commit");
-  if (!seen.empty() && seen != commit)
-    fail(Code::network, what + ": belongs to commit " + seen + ", but " + commit +
-                            " was asked for; the model changes at this moment, run again");
-  const std::string linked = response.header("x-linked-etag");
-  RemoteFile file{name, etag_value(linked.empty() ? response.header("etag") : linked), 0};
-  if (!is_blob_name(file.blob))
-    fail(Code::network,
-         what + ": the server names no digest that its bytes can be checked against; is HF_ENDPOINT a hub?");
-  const std::string size = response.header("x-linked-size");
-  file.size = number(size.empty() ? response.header("content-length") : size, what);
-  return file;
-}
-
 }  // namespace
 
 Hub::Hub(const Settings& settings, Transfers& transfers, std::string id)
@@ -102,11 +48,7 @@ Revision Hub::revision(const std::string& name) {
   const auto answer = [&](Response& response) -> Verdict {
     if (std::string trouble = passing_trouble(response); !trouble.empty()) return {std::move(trouble)};
     if (response.status != 200) refuse(response, what);
-    try {
-      revision = parse_revision(response.body, what);
-    } catch (const Error& e) {
-      throw Error(Code::network, e.what());
-    }
+    revision = parse_revision(response.body, what);
     return {};
   };
   transfers_.add({what, request, answer});

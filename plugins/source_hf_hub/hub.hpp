@@ -1,25 +1,14 @@
 // The hub's API, as far as a download needs it: what a revision is, and what is known of its files.
 #pragma once
 
+#include "plugins/source_hf_hub/answers.hpp"
 #include "plugins/source_hf_hub/settings.hpp"
 #include "plugins/source_hf_hub/transfers.hpp"
 
-#include <cstdint>
 #include <string>
 #include <vector>
 
 namespace d2c::hub {
-
-struct Revision {
-  std::string commit;
-  std::vector<std::string> files;  ///< of the repository's top folder, sorted
-};
-
-struct RemoteFile {
-  std::string name;
-  std::string blob;  ///< digest of its bytes, and its name in the cache
-  std::uint64_t size = 0;
-};
 
 class Hub {
  public:
