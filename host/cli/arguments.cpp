@@ -194,6 +194,7 @@ class Parser {
     add_cache();
     add_plugins();
     add_recipe();
+    add_doctor();
   }
 
   std::optional<Answer> run(int argc, const char* const* argv) {
@@ -304,6 +305,7 @@ class Parser {
         "--resume", [this] { out_.run.resume = true; }, "Continue an interrupted run (default)");
     app.add_flag_callback(
         "--no-resume", [this] { out_.run.resume = false; }, "Start afresh instead");
+    app.add_flag("--keep-temp", out_.run.keep_temporary, "Leave the folder of temporary files beside the output");
   }
 
   void add_convert() {
@@ -485,6 +487,12 @@ class Parser {
     }
     command(recipe, "schema", Command::recipe_schema, "JSON Schema of recipes, for editors");
     command(recipe, "reference", Command::recipe_reference, "Tables of all recipe keys, in Markdown");
+  }
+
+  void add_doctor() {
+    CLI::App& app = *command(app_, "doctor", Command::doctor, "Check machine, recipes, plugins, disk and cache");
+    subject(app, "FOLDER", "Where packages are to be written (default: here)", false);
+    app.footer("Exit code 1 where something is missing.");
   }
 
   void package(CLI::App& app) { subject(app, "PACKAGE", "The .mlpackage", true); }

@@ -38,6 +38,7 @@ enum class Command {
   cache_list,
   cache_verify,
   cache_prune,
+  doctor,
   plugins_list,
   plugins_info,
   recipe_check,

@@ -2,6 +2,7 @@
 
 #include "host/cli/cache.hpp"
 #include "host/cli/diff.hpp"
+#include "host/cli/doctor.hpp"
 #include "host/cli/merge.hpp"
 #include "host/cli/output.hpp"
 #include "host/convert/conversion.hpp"
@@ -216,6 +217,7 @@ std::string run(const Arguments& a) {
     case Command::cache_list: return cache_list(a);
     case Command::cache_verify: return cache_verify(a);
     case Command::cache_prune: return cache_prune(a);
+    case Command::doctor: return doctor(a);
     case Command::plugins_list: return plugins_list(a);
     case Command::plugins_info: return plugins_info(a);
     case Command::recipe_check: return recipe_check(a);

@@ -259,7 +259,7 @@ Value Conversion::run(const RunOptions& options, Progress& progress) {
     log::warn("--max-memory leaves room for " + std::to_string(memory.threads) + " of " +
               std::to_string(worker_count(options)) + " workers");
 
-  Workspace workspace(output, options.force);
+  Workspace workspace(output, options.force, options.keep_temporary);
   std::vector<WeightResult> results(assembly.weights().size());
   StageTimes times;
   if (options.shard) {
@@ -323,7 +323,7 @@ Value Conversion::assemble(const RunOptions& options, Progress& progress) {
   const Assembly& assembly = impl_->assembly;
   const std::filesystem::path output = output_of(options, impl_->recipe);
   const std::vector<std::filesystem::path> parts = find_parts(output);
-  Workspace workspace(output, options.force);
+  Workspace workspace(output, options.force, options.keep_temporary);
   workspace.require_space(assembly.weight_bytes() + kPackageOverhead);
   workspace.prepare(false);
   Provenance provenance(impl_->recipe, assembly);

@@ -19,6 +19,7 @@ struct RunOptions {
   std::filesystem::path output;                       ///< empty: the recipe's output.path
   bool force = false;                                 ///< replace an existing output
   bool resume = true;                                 ///< continue an interrupted run; false starts afresh
+  bool keep_temporary = false;                        ///< leave the workspace, whatever becomes of the run
   unsigned threads = 0;                               ///< 0: all cores
   std::uint64_t max_memory = std::uint64_t{1} << 30;  ///< bound on resident memory, bytes
   std::optional<Shard> shard;                         ///< make this part of the output only

@@ -118,7 +118,7 @@ Value Merge::run(const RunOptions& options, Progress& progress) {
   const unsigned threads = options.threads != 0 ? options.threads : std::max(1u, std::thread::hardware_concurrency());
   const CheckpointWriter sizing(*inputs_.model, inputs_.chat.get(), layout_, nullptr);
   const MemoryPlan memory = sizing.plan(threads, options.max_memory, resident_memory());
-  Workspace workspace(options.output, options.force);
+  Workspace workspace(options.output, options.force, options.keep_temporary);
   workspace.require_space(layout_.bytes());
   produce(options, memory, workspace, progress);
   Value result = report();

@@ -67,7 +67,7 @@ fs::path Workspace::folder_of(const fs::path& output) {
   return output.parent_path() / ("." + output.filename().string() + ".d2c");
 }
 
-Workspace::Workspace(fs::path output, bool force) : force_(force) {
+Workspace::Workspace(fs::path output, bool force, bool keep) : force_(force), keep_(keep) {
   output_ = fs::absolute(output).lexically_normal();
   if (!output_.has_filename()) output_ = output_.parent_path();  // a trailing slash
   if (!output_.has_filename()) fail_usage("-o: '" + output.string() + "' names no file");
@@ -79,6 +79,8 @@ Workspace::Workspace(fs::path output, bool force) : force_(force) {
     fail_usage(output_.string() + " exists; pass --force to replace it");
   folder_ = folder_of(output_);
   lock_ = take_lock(folder_);
+  log::write(keep ? log::Level::info : log::Level::debug,
+             "temporary files are in " + folder_.string() + (keep ? " and stay there" : ""));
 }
 
 Workspace::~Workspace() {

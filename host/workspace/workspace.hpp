@@ -12,7 +12,8 @@ class Workspace {
  public:
   /// Errors: Error(usage) where the output exists and `force` is not given, its parent is missing, or it has no name;
   /// Error(resource) where the folder cannot be made or another run holds the lock.
-  Workspace(std::filesystem::path output, bool force);
+  /// The folder is named in the log; with `keep` it stays in any case.
+  Workspace(std::filesystem::path output, bool force, bool keep = false);
   ~Workspace();
   Workspace(const Workspace&) = delete;
   Workspace& operator=(const Workspace&) = delete;

@@ -80,6 +80,8 @@ TEST(Arguments, TakeCommonFlagsOnEitherSideOfTheCommand) {
 TEST(Arguments, ReachEveryCommand) {
   EXPECT_EQ(parsed({"inspect", "x"}).command, Command::inspect);
   EXPECT_EQ(parsed({"clean", "x"}).command, Command::clean);
+  EXPECT_EQ(parsed({"doctor"}).command, Command::doctor);
+  EXPECT_EQ(parsed({"doctor", "folder"}).subject, "folder");
   EXPECT_EQ(parsed({"plugins", "list"}).command, Command::plugins_list);
   EXPECT_EQ(parsed({"plugins", "info", "x"}).subject, "x");
   EXPECT_EQ(parsed({"recipe", "check", "x"}).command, Command::recipe_check);
