@@ -117,13 +117,14 @@ Value to_value(const WeightResult& r) {
   v.push_back(r.rounding.underflowed);
   v.push_back(r.rounding.subnormal);
   v.push_back(r.stats.excess_bound);
+  v.push_back(r.rounding.overflowed);
   if (r.merge) v.push_back(r.merge->to_value());
   return v;
 }
 
 WeightResult from_value(const Value& v) {
   const Value::List& list = v.items();
-  if (list.size() != 9 && list.size() != 10)
+  if (list.size() != 10 && list.size() != 11)
     fail_input("a journal entry has " + std::to_string(list.size()) + " numbers");
   WeightResult r;
   r.done = true;
@@ -137,7 +138,8 @@ WeightResult from_value(const Value& v) {
   r.rounding.underflowed = static_cast<std::uint64_t>(list[6].as_int());
   r.rounding.subnormal = static_cast<std::uint64_t>(list[7].as_int());
   r.stats.excess_bound = list[8].as_real();
-  if (list.size() == 10) r.merge = MergeProof::from_value(list[9]);
+  r.rounding.overflowed = static_cast<std::uint64_t>(list[9].as_int());
+  if (list.size() == 11) r.merge = MergeProof::from_value(list[10]);
   return r;
 }
 

@@ -103,6 +103,7 @@ Value to_value(const std::map<std::string, DistinctValues>& distinct) {
 
 Value rounding_value(const numeric::RoundingStats& r) {
   Value v = Value::table();
+  v.set("overflowed", r.overflowed);
   v.set("underflowed", r.underflowed);
   v.set("subnormal", r.subnormal);
   return v;
@@ -148,6 +149,7 @@ void add_results(Value& report, const Assembly& assembly, std::span<const Weight
   for (std::size_t i = 0; i < results.size(); ++i) {
     const WeightResult& r = results[i];
     rounding += r.rounding;
+    if (r.rounding.overflowed != 0) weights[i].set("overflowed", r.rounding.overflowed);
     if (r.rounding.underflowed != 0) weights[i].set("underflowed", r.rounding.underflowed);
     if (assembly.weights()[i]->dense()) continue;
     weights[i].set("squared_error", r.stats.squared_error);
@@ -174,6 +176,9 @@ void add_results(Value& report, const Assembly& assembly, std::span<const Weight
   quantization.set("distinct_values", to_value(distinct));
   report.set("quantization", std::move(quantization));
   report.set("rounding", rounding_value(rounding));
+  if (rounding.overflowed != 0)
+    report.find("notes")->push_back(std::to_string(rounding.overflowed) +
+                                    " values beyond fp16's range became +-65504, as quantize.max_overflow allows");
 }
 
 std::map<std::string, std::string> package_metadata(const Program& program, const Value& description) {

@@ -65,6 +65,7 @@ std::vector<std::string> unit_digests(const Recipe& recipe, const Assembly& asse
     Value identity = Value::table();
     identity.set("key", w.key);
     identity.set("storage", storage_identity(w, i, assembly));
+    if (w.max_overflow != 0) identity.set("max_overflow", w.max_overflow);
     if (w.source != nullptr) identity.set("source", source_identity(*w.source, w.source_tensor, where));
     if (w.source != nullptr) {
       const bool by_files = where == Identity::anywhere && !w.source->files().empty();

@@ -281,6 +281,7 @@ void Executor::work(Schedule& schedule, Progress& progress) {
           const auto finished = schedule.tile_done(weight);
           progress.advance(bytes, finished != nullptr);
           if (finished) {
+            finished->stream.check_overflow(finished->result().rounding.overflowed);
             const std::scoped_lock lock(schedule.finish_mutex());
             on_finished_(finished->index, finished->result());
           }

@@ -27,6 +27,14 @@ std::uint64_t count_nonfinite(const std::uint16_t* halves, std::size_t count) {
       std::count_if(halves, halves + count, [](std::uint16_t h) { return (h & 0x7c00u) == 0x7c00u; }));
 }
 
+/// Infinities become the largest finite value of their sign.
+void saturate(std::uint16_t* halves, std::size_t count) {
+  constexpr std::uint16_t kInfinity = 0x7c00, kSign = 0x8000;
+  std::for_each_n(halves, count, [](std::uint16_t& h) {
+    if ((h & ~kSign) == kInfinity) --h;
+  });
+}
+
 }  // namespace
 
 WeightStream::WeightStream(const PlannedWeight& weight, const Tiling& tiling) : weight_(weight), tiling_(tiling) {
@@ -108,6 +116,7 @@ WeightStream::Tile WeightStream::tile(std::int64_t index, Scratch& scratch, Stag
   if (weight_.layout.input_dtype == D2C_F16) {
     grow(scratch.halves, tiling_.largest());
     if (rows > 0) result.rounding = load_halves(first, rows, scratch, times);
+    if (result.rounding.overflowed != 0) saturate(scratch.halves.data(), to_size(real));
     std::fill(scratch.halves.begin() + real, scratch.halves.begin() + all, std::uint16_t{0});
     result.data = scratch.halves.data();
   } else {
@@ -129,10 +138,18 @@ void WeightStream::check(const numeric::RoundingStats& rounding, std::int64_t fi
   if (rounding.nonfinite != 0)
     fail_input(where() + std::to_string(rounding.nonfinite) +
                " values are NaN or infinite; the checkpoint or an adapter is damaged, fetch it again");
-  if (rounding.overflowed != 0)
-    fail_input(where() + std::to_string(rounding.overflowed) +
-               " values are beyond fp16's range of +-65504; an adapter weight may be too large, or the model needs "
-               "graph.precision=\"fp32\" with quantize.plugin=\"none\"");
+  if (rounding.overflowed > weight_.max_overflow) refuse_overflow(rounding.overflowed, where());
+}
+
+void WeightStream::check_overflow(std::uint64_t overflowed) const {
+  if (overflowed > weight_.max_overflow) refuse_overflow(overflowed, "tensor '" + weight_.tensor + "': ");
+}
+
+void WeightStream::refuse_overflow(std::uint64_t overflowed, const std::string& where) const {
+  fail_input(where + std::to_string(overflowed) +
+             " values are beyond fp16's range of +-65504; an adapter weight may be too large, or the model needs "
+             "graph.precision=\"fp32\" with quantize.plugin=\"none\"; quantize.max_overflow allows some to become "
+             "+-65504");
 }
 
 std::uint64_t WeightStream::working_bytes(const PlannedWeight& weight, const Tiling& tiling) {

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <vector>
 
 namespace d2c::host {
@@ -45,8 +46,12 @@ class WeightStream {
     const void* data;  ///< of layout.input_dtype, in the scratch's memory; merged rows stay in Scratch::floats as well
     numeric::RoundingStats rounding;
   };
-  /// Error(input) where the tile holds NaN or infinities, or values that fp16 cannot hold.
+  /// Error(input) where the tile holds NaN or infinities, or more values than allowed that fp16 cannot hold; those become
+  /// its largest.
   [[nodiscard]] Tile tile(std::int64_t index, Scratch& scratch, StageTimes& times) const;
+
+  /// After the last tile. Error(input) where all tiles together have more values than allowed that fp16 cannot hold.
+  void check_overflow(std::uint64_t overflowed) const;
 
   /// Rows of the model itself, before any merge; zeros where a vocabulary grew. Full weights only.
   void base(std::int64_t first, std::int64_t rows, float* out) const;
@@ -63,6 +68,7 @@ class WeightStream {
   [[nodiscard]] numeric::RoundingStats load_halves(std::int64_t first, std::int64_t rows, Scratch& scratch,
                                                    StageTimes& times) const;
   void check(const numeric::RoundingStats& rounding, std::int64_t first, std::int64_t rows) const;
+  void refuse_overflow(std::uint64_t overflowed, const std::string& where) const;
 
   const PlannedWeight& weight_;
   const Tiling& tiling_;

@@ -6,6 +6,7 @@ namespace d2c::host {
 
 Quantization::Quantization(const Recipe& recipe, PluginRegistry& plugins) {
   const QuantizeSection& section = recipe.quantize;
+  max_overflow_ = section.max_overflow;
   default_ = make(recipe, plugins, "quantize", section.plugin, section.options);
   for (std::size_t i = 0; i < section.rules.size(); ++i) {
     const QuantizeRule& rule = section.rules[i];

@@ -26,6 +26,9 @@ class Quantization {
   /// The choice for a weight, null for dense. Rules match a role or a glob over tensor names; the last match wins.
   [[nodiscard]] const QuantizerChoice* choose(const std::string& tensor, const std::string& role) const;
 
+  /// How many values of a weight may lie beyond fp16's range.
+  [[nodiscard]] std::uint64_t max_overflow() const noexcept { return max_overflow_; }
+
   /// Error(usage) naming the first rule that has matched nothing since construction.
   void check_every_rule_matched() const;
 
@@ -41,6 +44,7 @@ class Quantization {
 
   std::vector<std::unique_ptr<QuantizerChoice>> choices_;
   const QuantizerChoice* default_ = nullptr;
+  std::uint64_t max_overflow_ = 0;
   std::vector<Rule> rules_;
 };
 

@@ -180,6 +180,7 @@ PlannedWeight WeightTable::factor(const WeightRef& ref) const {
 }
 
 void WeightTable::choose_storage(PlannedWeight& w) const {
+  w.max_overflow = quantization_.max_overflow();
   w.quantizer = always_dense(w) ? nullptr : quantization_.choose(w.tensor, w.role);
   if (w.dense()) {
     w.layout = dense_layout(w.shape, precision_);

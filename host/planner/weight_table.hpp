@@ -32,6 +32,7 @@ struct PlannedWeight {
   d2c_layout layout{};
   const QuantizerChoice* quantizer = nullptr;  ///< null: dense
   TensorType expanded;                         ///< as graphs see it
+  std::uint64_t max_overflow = 0;              ///< values that may lie beyond fp16's range
 
   [[nodiscard]] std::int64_t rows() const { return rows_of(shape); }
   [[nodiscard]] std::int64_t columns() const { return columns_of(shape); }

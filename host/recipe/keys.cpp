@@ -212,6 +212,11 @@ constexpr KeySpec kQuantize[] = {
      .kind = D2C_VALUE_TEXT,
      .default_json = R"("none")",
      .help = "Quantizer; \"none\" keeps weights dense in the graph's precision."},
+    {.name = "max_overflow",
+     .kind = D2C_VALUE_INTEGER,
+     .default_json = "0",
+     .help = "So many values of a weight may lie beyond fp16's range; they become +-65504 and are reported.",
+     .minimum = 0},
 };
 
 constexpr KeySpec kRule[] = {

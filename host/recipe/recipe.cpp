@@ -200,7 +200,10 @@ void check_stacks(const Recipe& recipe) {
 }
 
 QuantizeSection read_quantize(const Recipe& recipe, const Value& v) {
-  QuantizeSection quantize{v.at("plugin").as_text(), plugin_options("quantize", v), {}};
+  QuantizeSection quantize{v.at("plugin").as_text(),
+                           static_cast<std::uint64_t>(v.at("max_overflow").as_int()),
+                           plugin_options("quantize", v),
+                           {}};
   const auto& rules = v.at("rule").items();
   for (std::size_t i = 0; i < rules.size(); ++i) {
     const Value& rule = rules[i];

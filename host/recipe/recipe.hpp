@@ -66,7 +66,8 @@ struct QuantizeRule {
 };
 
 struct QuantizeSection {
-  std::string plugin;  ///< "none": dense in the graph's precision
+  std::string plugin;              ///< "none": dense in the graph's precision
+  std::uint64_t max_overflow = 0;  ///< values of a weight that may lie beyond fp16's range
   Value options = Value::table();
   std::vector<QuantizeRule> rules;  ///< the last that matches wins
 };

@@ -55,7 +55,8 @@ void ask_for_all_logits(Recipe& recipe, PluginRegistry& plugins) {
 }
 
 Recipe unquantized(Recipe recipe, PluginRegistry& plugins) {
-  recipe.quantize = {"none", Value::table(), {}};
+  recipe.quantize = QuantizeSection();
+  recipe.quantize.plugin = "none";
   recipe.graph.set("precision", "fp32");
   drop_variants(recipe);
   unmerge(recipe);
