@@ -9,8 +9,8 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -31,7 +31,8 @@ enum { kShort = -1, kStop = -2 };
 static const struct {
   const char* name;
   int number;
-} kErrors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO}, {"EDQUOT", EDQUOT}, {"EINTR", EINTR}, {"SHORT", kShort}, {"STOP", kStop}};
+} kErrors[] = {{"ENOSPC", ENOSPC}, {"EIO", EIO},      {"EDQUOT", EDQUOT},
+               {"EINTR", EINTR},   {"SHORT", kShort}, {"STOP", kStop}};
 
 static const char* root;
 static int log_descriptor = -1;
