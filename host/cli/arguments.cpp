@@ -40,13 +40,16 @@ class Shorthands {
             "LoRA adapter for encode, DIR[:WEIGHT]; repeatable");
     variant(app);
     value(app, "--context,--seq-len", "graph.context", "Tokens the KV cache holds");
+    text(app, "--quantizer", "quantize.plugin", "Quantizer plugin, or none to keep weights dense");
     value(app, "--wbits,--q-bits", "quantize.bits", "Bits per weight");
-    value(app, "--palett-group-size,--q-group-size", "quantize.group_size", "Channels that share a palette");
-    text(app, "--palett-granularity", "quantize.granularity", "per_grouped_channel or per_tensor");
+    value(app, "--palett-group-size,--q-group-size", "quantize.group_size", "Channels that share a palette or a scale");
+    text(app, "--palett-granularity", "quantize.granularity",
+         "per_grouped_channel, per_tensor, per_block or per_channel");
     text(app, "--minimum-deployment-target", "target.deployment", "iOS18, macOS15, ...");
     text(app, "--compute-units", "target.compute_units", "Compute units the package is meant for");
     app.add_option_function<std::string>(
-           "--mixed-precision", [this](const std::string& v) { mixed_precision(v); }, "Bits by role: attention=6,mlp=4")
+           "--mixed-precision", [this](const std::string& v) { mixed_precision(v); },
+           "Bits by role or tensor name: attention=6,mlp=4,model.layers.0.*=8")
         ->type_name("ROLE=BITS,...");
     app.add_flag_callback(
         "--clean-tmp", [] {}, "Accepted for compatibility: temporary files are always removed");

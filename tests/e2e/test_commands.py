@@ -47,10 +47,18 @@ def test_shorthand_flags_are_recipe_keys(d2c):
         d2c.report("plan", *model, "--set", "quantize.bits=6")["weights"])
 
 
+def test_shorthand_flags_choose_the_quantizer_and_bits_by_role_and_name(d2c):
+    report = d2c.report("plan", "--model", MODELS / "gqa_bf16", *SMALL, "--quantizer", "quant_linear", "--wbits", "4",
+                        "--palett-group-size", "16", "--mixed-precision", "mlp=8,model.layers.0.mlp.up_proj.*=4")
+    schemes = {w["tensor"].removeprefix("model.layers."): w["scheme"] for w in report["weights"]}
+    assert schemes["0.self_attn.q_proj.weight"] == schemes["0.mlp.up_proj.weight"] == "int4, blocks of 16"
+    assert schemes["1.mlp.up_proj.weight"] == schemes["0.mlp.down_proj.weight"] == "int8, blocks of 16"
+
+
 def test_every_bundled_plugin_loads(d2c):
     plugins = d2c.report("plugins", "list")
     plugins = plugins["plugins"] if isinstance(plugins, dict) else plugins
     assert {p["name"] for p in plugins} >= {
-        "coreml_writer", "llama_decoder", "llm2vec_encode", "lora_unsloth", "quant_palettize4", "source_gguf",
-        "source_safetensors", "source_synthetic"}
+        "coreml_writer", "llama_decoder", "llm2vec_encode", "lora_unsloth", "quant_linear", "quant_palettize4",
+        "source_gguf", "source_safetensors", "source_synthetic"}
     assert [p for p in plugins if p.get("refusal")] == []

@@ -18,7 +18,12 @@ VARIANTS = {
     "dense_fp32": settings(quantize__plugin="none", graph__precision="fp32"),
     "fp32": settings(graph__precision="fp32"),
     "split_cache": settings(graph__kv="split"),
+    "int4": settings(quantize__plugin="quant_linear", quantize__group_size=16),
+    "int4_offset": settings(quantize__plugin="quant_linear", quantize__group_size=16, quantize__offset="integer"),
+    "int4_fp16_offset": settings(quantize__plugin="quant_linear", quantize__group_size=16, quantize__offset="fp16"),
+    "int8_per_channel": settings(quantize__plugin="quant_linear", quantize__bits=8, quantize__granularity="per_channel"),
 }
+LINEAR = [name for name in VARIANTS if name.startswith("int")]
 
 
 def quantized(package):
@@ -84,6 +89,20 @@ def test_each_value_is_the_nearest_palette_entry_and_the_error_is_the_reported_o
         assert weight["squared_error"] == pytest.approx(error, rel=1e-9, abs=1e-12), weight["key"]
 
 
+@pytest.mark.parametrize("variant", LINEAR)
+def test_the_error_of_scaled_integers_is_the_reported_one(convert, variant):
+    package = convert(MODELS / "gqa_bf16", *VARIANTS[variant])
+    checkpoint = read_checkpoint(MODELS / "gqa_bf16")
+    weights = quantized(package)
+    assert len(weights) > 7
+    for weight in weights:
+        source = checkpoint[weight["tensor"]].astype(np.float16).astype(np.float64)
+        difference = np.abs(package.dense(weight).astype(np.float64) - source)
+        assert weight["squared_error"] == pytest.approx(float((difference**2).sum()), rel=1e-9), weight["key"]
+        assert weight["max_error"] == difference.max()
+        assert weight["relative_error"] < 0.02
+
+
 def test_dense_weights_are_the_source_rounded_once(convert):
     package = convert(MODELS / "mha_fp32", *VARIANTS["dense_fp16"])
     checkpoint = read_checkpoint(MODELS / "mha_fp32")
@@ -129,6 +148,19 @@ bits = 8
     report = d2c.report("plan", recipe)
     assert {w["bits"] for w in report["weights"] if w["role"] == "embedding"} == {8}
     assert {w["bits"] for w in report["weights"] if w["role"] == "mlp"} == {4}
+
+
+def test_quantizers_share_one_package(convert):
+    rules = ['{match = "embedding", plugin = "quant_linear", bits = 8, group_size = 48}',
+             '{match = "*.0.self_attn.?_proj.weight", plugin = "none"}']
+    flags = [flag for rule in rules for flag in ("--set", f"quantize.rule[+]={rule}")]
+    package = convert(MODELS / "gqa_bf16", *flags, "--mixed-precision", "mlp=6")
+    assert package.findings == []
+    schemes = {w["tensor"]: w["scheme"] for w in quantized(package)}
+    assert schemes["model.embed_tokens.weight"] == "int8, blocks of 48"
+    assert schemes["model.layers.0.mlp.up_proj.weight"] == "palette 6-bit, groups of 16"
+    assert schemes["model.layers.1.self_attn.q_proj.weight"] == "palette 4-bit, groups of 16"
+    assert "model.layers.0.self_attn.q_proj.weight" not in schemes
 
 
 def test_package_carries_the_recipe_and_where_everything_came_from(convert):

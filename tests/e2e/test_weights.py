@@ -68,6 +68,16 @@ def test_a_4_bit_package_answers_as_its_own_weights_do(d2c, convert, model, flag
     assert comparison.cosine > 0.9999
 
 
+@pytest.mark.parametrize("offset", ["none", "integer", "fp16"])
+def test_a_package_of_scaled_integers_answers_as_its_own_weights_do(d2c, convert, offset):
+    flags = settings(quantize__plugin="quant_linear", quantize__group_size=16, quantize__offset=offset)
+    package = convert(MODELS / "gqa_bf16", *FP32, *flags).path
+    comparison = Comparison(d2c, package, golden_of(package))
+    assert comparison.difference < TOLERANCE
+    assert comparison.same_tokens
+    assert comparison.cosine > 0.9999
+
+
 @pytest.fixture
 def package(convert):
     return convert(MODELS / "gqa_bf16", *FP32).path

@@ -1,0 +1,119 @@
+#include "plugins/quant_linear/linear.hpp"
+
+#include "plugins/quant_linear/linear_job.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+namespace d2c::linear {
+namespace {
+
+constexpr std::int64_t kMaxGroupSize = 65536;
+
+[[noreturn]] void refuse(const WeightDesc& weight, const std::string& why) {
+  fail_usage(weight.name + " " + to_string(weight.shape) + ": " + why);
+}
+
+/// "1, 2, 4, 8": the divisors of `width` that can be group sizes, the largest few of many.
+std::string divisors_of(std::int64_t width) {
+  constexpr std::size_t kShown = 12;
+  std::vector<std::string> found;
+  for (std::int64_t d = std::min(width, std::int64_t{256}); d >= 1 && found.size() < kShown; --d)
+    if (width % d == 0) found.push_back(std::to_string(d));
+  std::string text;
+  for (auto d = found.rbegin(); d != found.rend(); ++d) text += (text.empty() ? "" : ", ") + *d;
+  return text;
+}
+
+/// A weight as the job sees it: axis 0, and everything behind it as columns.
+LinearJob::Shape geometry_of(const WeightDesc& weight, const Options& options) {
+  if (weight.shape.size() < 2 || weight.shape.size() > D2C_MAX_RANK)
+    refuse(weight,
+           "scales need a weight of 2 to " + std::to_string(D2C_MAX_RANK) + " dimensions; leave this one dense");
+  if (count_of(weight.shape) == 0) refuse(weight, "an empty weight has no scale; leave it dense");
+  const std::int64_t width = weight.shape[1], columns = columns_of(weight.shape);
+  if (columns > std::numeric_limits<std::int32_t>::max()) refuse(weight, "its rows hold more than 2^31 - 1 values");
+  const std::int64_t group = options.per_channel ? width : options.group_size;
+  if (width % group != 0)
+    refuse(weight, "group_size " + std::to_string(group) + " does not divide its " + std::to_string(width) +
+                       " input columns; " + divisors_of(width) + " would do");
+  return {rows_of(weight.shape), columns, columns / (width / group)};
+}
+
+DType data_dtype(const Grid& grid) {
+  if (grid.offset == OffsetKind::none) return grid.bits == 4 ? DType::i4 : DType::i8;
+  return grid.bits == 4 ? DType::u4 : DType::u8;
+}
+
+/// Rows after which every plane stands at a whole byte.
+std::int64_t tile_rows_of(const LinearJob::Shape& shape, const Grid& grid) {
+  const bool odd = shape.columns % 2 != 0 || (grid.offset == OffsetKind::integer && shape.blocks() % 2 != 0);
+  return grid.bits == 4 && odd ? 2 : 1;
+}
+
+std::string label_of(const Options& options) {
+  std::string label(name_of(data_dtype(options.grid)));
+  label += options.per_channel ? ", per channel" : ", blocks of " + std::to_string(options.group_size);
+  if (options.grid.offset == OffsetKind::integer) label += ", with offset";
+  if (options.grid.offset == OffsetKind::fp16) label += ", with fp16 offset";
+  return label;
+}
+
+/// The option's text, one of `allowed`.
+std::string choice(const Config& config, const char* key, std::initializer_list<const char*> allowed) {
+  const std::string text = config.get_or(key, *allowed.begin());
+  std::string list;
+  for (const char* name : allowed) {
+    if (text == name) return text;
+    list += (list.empty() ? "" : ", ") + std::string(name);
+  }
+  fail_usage(std::string(key) + ": '" + text + "' is not one of " + list);
+}
+
+}  // namespace
+
+Options Options::from(const Config& config) {
+  Options o;
+  if (config.find("bits") != nullptr) o.grid.bits = static_cast<int>(config.require_one_of("bits", {4, 8}));
+  o.per_channel = choice(config, "granularity", {"per_block", "per_channel"}) == "per_channel";
+  o.group_size = config.get_or("group_size", o.group_size);
+  if (o.group_size < 1 || o.group_size > kMaxGroupSize)
+    fail_usage("group_size: " + std::to_string(o.group_size) + " is not between 1 and " +
+               std::to_string(kMaxGroupSize));
+  const std::string offset = choice(config, "offset", {"none", "integer", "fp16"});
+  if (offset == "integer") o.grid.offset = OffsetKind::integer;
+  if (offset == "fp16") o.grid.offset = OffsetKind::fp16;
+  o.search = choice(config, "mode", {"least_squares", "range"}) == "least_squares";
+  return o;
+}
+
+Layout Linear::plan(const WeightDesc& weight) const {
+  const LinearJob::Shape shape = geometry_of(weight, options_);
+  const Grid& grid = options_.grid;
+  Shape scales(weight.shape.size(), 1);
+  scales[0] = shape.rows;
+  scales[1] = shape.blocks();
+
+  Layout layout;
+  layout.scheme = D2C_SCHEME_BLOCKWISE;
+  layout.input_dtype = DType::f16;
+  layout.padded_rows = shape.rows;
+  layout.tile_rows = tile_rows_of(shape, grid);
+  layout.bits = grid.bits;
+  layout.scratch_bytes = LinearJob::scratch_bytes(shape);
+  layout.job_bytes = sizeof(LinearJob);
+  layout.planes = {{D2C_PLANE_DATA, {data_dtype(grid), weight.shape}}, {D2C_PLANE_SCALE, {DType::f16, scales}}};
+  if (grid.offset != OffsetKind::none)
+    layout.planes.push_back(
+        {D2C_PLANE_OFFSET, {grid.offset == OffsetKind::fp16 ? DType::f16 : data_dtype(grid), scales}});
+  layout.label = label_of(options_);
+  return layout;
+}
+
+std::unique_ptr<QuantizeJob> Linear::begin(const WeightDesc& weight) {
+  return std::make_unique<LinearJob>(weight.name, geometry_of(weight, options_), options_.grid, options_.search);
+}
+
+}  // namespace d2c::linear
