@@ -477,6 +477,15 @@ class Parser {
     command(plugins, "list", Command::plugins_list, "Every plugin found, where, and why any was refused");
     subject(*command(plugins, "info", Command::plugins_info, "What one plugin offers, with its options"), "NAME",
             "The plugin", true);
+    CLI::App& test = *command(plugins, "test", Command::plugins_test,
+                              "Check whether a plugin keeps its contract (quantizers in full)");
+    subject(test, "LIBRARY", "The plugin's file, or its name on the search path", true);
+    test.add_option("--set", sets_, "Test the quantizer with this option: --set bits=6; repeatable")
+        ->type_name("OPTION=VALUE")
+        ->expected(1)
+        ->take_all();
+    test.add_option("--rule", out_.rules, "Apply only this rule; repeatable")->expected(1)->take_all();
+    test.footer("Exit code 1 where a rule is broken.");
   }
 
   void add_recipe() {

@@ -41,6 +41,7 @@ enum class Command {
   doctor,
   plugins_list,
   plugins_info,
+  plugins_test,
   recipe_check,
   recipe_show,
   recipe_schema,
@@ -70,6 +71,7 @@ struct Arguments {
   BenchOptions bench;
   CacheOptions cache;
   TokenizeOptions tokenize;
+  std::vector<std::string> rules;  ///< of plugins test
   VerifyOptions verify;  ///< also of convert, where profile_validate is set
   bool profile_validate = false;
 };

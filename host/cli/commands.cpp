@@ -5,6 +5,7 @@
 #include "host/cli/doctor.hpp"
 #include "host/cli/merge.hpp"
 #include "host/cli/output.hpp"
+#include "host/cli/plugin_test.hpp"
 #include "host/convert/conversion.hpp"
 #include "host/fetch/fetch.hpp"
 #include "host/loader/plugin_registry.hpp"
@@ -220,6 +221,7 @@ std::string run(const Arguments& a) {
     case Command::doctor: return doctor(a);
     case Command::plugins_list: return plugins_list(a);
     case Command::plugins_info: return plugins_info(a);
+    case Command::plugins_test: return test_plugin(a);
     case Command::recipe_check: return recipe_check(a);
     case Command::recipe_show: return recipe_show(a);
     case Command::recipe_schema: return schema(a);

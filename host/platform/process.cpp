@@ -1,5 +1,6 @@
 #include "host/platform/process.hpp"
 
+#include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -9,6 +10,9 @@
 #ifdef __APPLE__
 #include <mach-o/dyld.h>
 #include <mach/mach.h>
+#include <malloc/malloc.h>
+#elif defined(__GLIBC__)
+#include <malloc.h>
 #endif
 
 namespace d2c::host {
@@ -18,7 +22,20 @@ std::uint64_t physical_memory() noexcept {
   return pages > 0 && size > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size) : 0;
 }
 
+int open_files() noexcept {
+  constexpr int kDescriptors = 1000;
+  int open = 0;
+  for (int descriptor = 0; descriptor < kDescriptors; ++descriptor) open += fcntl(descriptor, F_GETFD) != -1;
+  return open;
+}
+
 #ifdef __APPLE__
+
+std::uint64_t heap_in_use() noexcept {
+  malloc_statistics_t statistics{};
+  malloc_zone_statistics(nullptr, &statistics);
+  return statistics.size_in_use;
+}
 
 std::filesystem::path program_file() {
   std::uint32_t size = 0;
@@ -46,6 +63,15 @@ std::uint64_t peak_resident_memory() noexcept {
 std::uint64_t bytes_read() noexcept { return 0; }
 
 #else
+
+std::uint64_t heap_in_use() noexcept {
+#ifdef __GLIBC__
+  const struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+#else
+  return 0;
+#endif
+}
 
 std::filesystem::path program_file() {
   std::error_code ignored;

@@ -21,4 +21,10 @@ namespace d2c::host {
 /// Bytes the process has read through system calls so far; 0 where the system does not count them.
 [[nodiscard]] std::uint64_t bytes_read() noexcept;
 
+/// Bytes that the C allocator has handed out and not got back; 0 where that is not known.
+[[nodiscard]] std::uint64_t heap_in_use() noexcept;
+
+/// Files the process has open, among the first thousand descriptors.
+[[nodiscard]] int open_files() noexcept;
+
 }  // namespace d2c::host

@@ -179,8 +179,10 @@ Range range_of(std::span<const float> block) {
 
 /// The nearest fp16 scale that is not zero and leaves every level finite.
 std::uint16_t round_scale(float scale, float offset, const Grid& grid) noexcept {
-  const float most = kLargestHalf / std::max(offset, grid.last() - offset);
-  return std::max(kLeastHalf, float_to_half(std::min(scale, most)));
+  const float steps = std::max(offset, grid.last() - offset);
+  std::uint16_t half = std::max(kLeastHalf, float_to_half(std::min(scale, kLargestHalf / steps)));
+  if (half_to_float(half) * steps > kLargestHalf) --half;
+  return half;
 }
 
 float to_half_precision(float value) noexcept { return half_to_float(float_to_half(value)); }

@@ -107,6 +107,8 @@ TEST(FitLeastSquares, StoresZerosAndTheEdgesOfFp16) {
         const Grid grid{bits, kind};
         const std::vector<float> block{0, w, w, 0, w};
         for (const Fit& fit : {fit_range(grid, block), fit_least_squares(grid, block)}) {
+          const float steps = std::max(fit.offset, grid.last() - fit.offset);
+          EXPECT_LE(half_to_float(fit.scale) * steps, kLargest) << w << ", bits " << bits;
           EXPECT_TRUE(std::isfinite(half_to_float(fit.scale)));
           EXPECT_GT(fit.scale, 0);
           EXPECT_LE(fit.offset, grid.last());
