@@ -7,6 +7,8 @@
 
 namespace {
 
+constexpr float kLargest = 65472;  // of fp16, with room for a scale that is rounded up
+
 struct Job final : d2c::QuantizeJob {
   Job(std::int64_t columns, float limit) : columns_(columns), limit_(limit) {}
 
@@ -16,11 +18,11 @@ struct Job final : d2c::QuantizeJob {
     auto* scales = static_cast<std::uint16_t*>(planes[1]);
     for (std::int64_t r = 0; r < tile.rows; ++r) {
       const auto [low, high] = std::minmax_element(w, w + columns_);
-      scales[r] = d2c::float_to_half(std::max(-*low, *high) / limit_);
+      scales[r] = d2c::float_to_half(std::min(std::max(-*low, *high), kLargest) / limit_);
       const float scale = d2c::half_to_float(scales[r]);
       for (const float* end = w + columns_; w != end; ++w) {
         const float q = scale > 0 ? std::clamp(std::round(*w / scale), -limit_, limit_) : 0;
-        const double error = double{scale} * q - *w;
+        const double error = double{d2c::half_to_float(d2c::float_to_half(scale * q))} - *w;  // as fp16, like the scale
         *data++ = static_cast<std::int8_t>(q);
         stats.squared_error += error * error;
         stats.squared_sum += double{*w} * *w;

@@ -29,8 +29,8 @@ std::map<std::string, std::string> failures(const std::string& library, const Va
   return failed;
 }
 
-std::string fixture(const std::string& name) { return std::string(FIXTURES) + "/" + name + ".so"; }
-std::string bundled(const std::string& name) { return std::string(D2C_PLUGIN_DIR) + "/" + name + ".so"; }
+std::string fixture(const std::string& name) { return std::string(FIXTURES) + "/" + name + LIBRARY_SUFFIX; }
+std::string bundled(const std::string& name) { return std::string(D2C_PLUGIN_DIR) + "/" + name + LIBRARY_SUFFIX; }
 
 /// By the rule that `fault` is named after.
 std::map<std::string, std::string> failures_of_fault(const std::string& fault) {
