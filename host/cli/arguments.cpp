@@ -187,6 +187,7 @@ class Parser {
     add_merge();
     add_diff();
     add_inspect();
+    add_lint();
     add_clean();
     add_generate();
     add_chat();
@@ -354,6 +355,19 @@ class Parser {
   }
 
   void add_inspect() { package(*command(app_, "inspect", Command::inspect, "Describe a finished package")); }
+
+  void add_lint() {
+    CLI::App& app =
+        *command(app_, "lint", Command::lint, "Check a finished package against what Core ML is known to refuse");
+    LintOptions& o = out_.lint;
+    subject(app, "PACKAGE", "The .mlpackage", false);
+    app.add_option("--compute-units", o.compute_units, "What it is meant to run on")
+        ->capture_default_str()
+        ->check(CLI::IsMember({"ALL", "CPU_AND_GPU", "CPU_AND_NE", "CPU_ONLY"}));
+    app.add_option("--accept", o.accept, "Go against this rule knowingly; repeatable")->expected(1)->take_all();
+    app.add_flag("--reference", o.reference, "Print the table of all rules, in Markdown");
+    app.footer("Exit code 1 where a rule that is an error is broken.");
+  }
 
   void add_clean() {
     subject(*command(app_, "clean", Command::clean, "Remove what an interrupted run left beside an output"), "OUTPUT",

@@ -7,6 +7,7 @@
 #include "host/cli/diff.hpp"
 #include "host/cli/embed.hpp"
 #include "host/cli/generate.hpp"
+#include "host/cli/lint.hpp"
 #include "host/cli/tokenize.hpp"
 #include "host/cli/verify.hpp"
 #include "host/convert/conversion.hpp"
@@ -28,6 +29,7 @@ enum class Command {
   merge,
   diff,
   inspect,
+  lint,
   clean,
   generate,
   chat,
@@ -66,6 +68,7 @@ struct Arguments {
 
   // Of the commands they are named after.
   GenerateOptions generate;
+  LintOptions lint;
   ChatCommandOptions chat;
   EmbedOptions embed;
   BenchOptions bench;

@@ -3,6 +3,7 @@
 #include "host/cli/cache.hpp"
 #include "host/cli/diff.hpp"
 #include "host/cli/doctor.hpp"
+#include "host/cli/lint.hpp"
 #include "host/cli/merge.hpp"
 #include "host/cli/output.hpp"
 #include "host/cli/plugin_test.hpp"
@@ -46,7 +47,9 @@ std::string plan(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, written.plugins);
   const Recipe recipe = fetch_inputs(written, plugins, *make_progress(a.quiet || !a.progress));
   const Value report = Conversion(recipe, plugins).plan(a.run);
-  return result(a.json, report, plan_text(report));
+  const std::string text = result(a.json, report, plan_text(report) + guardrails_text(report.at("guardrails")));
+  if (!report.at("passed").as_bool()) throw CheckFailed{text};
+  return text;
 }
 
 std::string convert(const Arguments& a) {
@@ -208,6 +211,7 @@ std::string run(const Arguments& a) {
     case Command::merge: return merge(a);
     case Command::diff: return diff(a);
     case Command::inspect: return inspect(a);
+    case Command::lint: return lint(a);
     case Command::clean: return clean(a);
     case Command::generate: return generate(a);
     case Command::chat: return chat(a);

@@ -2,6 +2,7 @@
 
 #include "host/convert/assembly.hpp"
 #include "host/convert/merge_report.hpp"
+#include "host/convert/package_facts.hpp"
 #include "host/convert/part.hpp"
 #include "host/convert/provenance.hpp"
 #include "host/convert/report.hpp"
@@ -56,10 +57,18 @@ struct Destination {
 struct Conversion::Impl {
   Recipe recipe;
   Assembly assembly;
+  std::vector<Finding> findings;
   Value description;
 
   Impl(const Recipe& r, PluginRegistry& plugins)
-      : recipe(r), assembly(recipe, plugins), description(describe(recipe, assembly)) {}
+      : recipe(r),
+        assembly(recipe, plugins),
+        findings(check_guardrails(recipe, assembly)),
+        description(describe(recipe, assembly)) {
+    description.set("guardrails", to_value(findings));
+  }
+
+  void heed_guardrails() const;
 
   [[nodiscard]] MemoryPlan memory(const RunOptions& options) const {
     return plan_memory(assembly.weights(), worker_count(options), options.max_memory, resident_memory());
@@ -92,12 +101,21 @@ void Conversion::Impl::finish(const Provenance& provenance) const {
   writer.check(writer->finish(writer->self, &info));
 }
 
+/// Warnings are logged; an error that the recipe does not accept is one.
+void Conversion::Impl::heed_guardrails() const {
+  if (const Finding* error = first_error(findings))
+    fail_usage(error->text() + "; to go on nevertheless, add \"" + error->rule->id + "\" to target.accept");
+  for (const Finding& f : findings)
+    if (f.severity >= Severity::warning && !f.accepted) log::warn(f.text());
+}
+
 Conversion::Conversion(const Recipe& recipe, PluginRegistry& plugins)
     : impl_(std::make_unique<Impl>(recipe, plugins)) {}
 Conversion::~Conversion() = default;
 
 Value Conversion::plan(const RunOptions& options) const {
   Value report = impl_->description;
+  report.set("passed", first_error(impl_->findings) == nullptr);
   report.set("memory", memory_value(impl_->memory(options)));
   report.set("disk_bytes", impl_->assembly.weight_bytes() + kPackageOverhead);
   report.set("bytes_read", bytes_read());
@@ -253,6 +271,7 @@ Value Conversion::Impl::outcome(const std::vector<WeightResult>& results, const 
 
 Value Conversion::run(const RunOptions& options, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
+  impl_->heed_guardrails();
   const Assembly& assembly = impl_->assembly;
   const std::filesystem::path package = output_of(options, impl_->recipe);
   const std::filesystem::path output = options.shard ? options.shard->part_of(package) : package;

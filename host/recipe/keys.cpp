@@ -242,6 +242,10 @@ constexpr KeySpec kTarget[] = {
      .default_json = R"("CPU_AND_GPU")",
      .help = "What the package is meant to run on; the plan's checks follow it.",
      .allowed_json = R"(["ALL", "CPU_AND_GPU", "CPU_AND_NE", "CPU_ONLY"])"},
+    {.name = "accept",
+     .kind = D2C_VALUE_LIST,
+     .default_json = "[]",
+     .help = "Guardrails that the recipe goes against knowingly, by name; see guardrails.md."},
 };
 
 constexpr KeySpec kOutput[] = {
