@@ -75,7 +75,7 @@ struct Arguments {
   CacheOptions cache;
   TokenizeOptions tokenize;
   std::vector<std::string> rules;  ///< of plugins test
-  VerifyOptions verify;  ///< also of convert, where profile_validate is set
+  VerifyOptions verify;            ///< also of convert, where profile_validate is set
   bool profile_validate = false;
 };
 

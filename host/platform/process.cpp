@@ -1,5 +1,13 @@
 #include "host/platform/process.hpp"
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define D2C_SANITIZED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define D2C_SANITIZED
+#endif
+#endif
+
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -65,7 +73,8 @@ std::uint64_t bytes_read() noexcept { return 0; }
 #else
 
 std::uint64_t heap_in_use() noexcept {
-#ifdef __GLIBC__
+  // A sanitizer brings an allocator of its own, which does not tell.
+#if defined(__GLIBC__) && !defined(D2C_SANITIZED)
   const struct mallinfo2 info = mallinfo2();
   return info.uordblks + info.hblkhd;
 #else

@@ -55,6 +55,17 @@ def test_shorthand_flags_choose_the_quantizer_and_bits_by_role_and_name(d2c):
     assert schemes["1.mlp.up_proj.weight"] == schemes["0.mlp.down_proj.weight"] == "int8, blocks of 16"
 
 
+def test_a_plugin_is_tested_by_name_and_the_verdict_is_the_exit_code(d2c):
+    report = d2c.report("plugins", "test", "quant_linear", "--rule", "plan", "--rule", "create")
+    assert report["passed"] is True
+    assert [(r["rule"], r["verdict"]) for r in report["rules"]] == [
+        ("create", "passed"), ("plan", "passed"), ("quiet", "passed")]
+    broken = d2c.run("plugins", "test", "quant_linear", "--rule", "create", "--set", "bitz=4")
+    assert broken.returncode == 1
+    assert "no option 'bitz'" in broken.stdout and "breaks 1 of 2 rules" in broken.stdout
+    assert "did you mean 'plan'" in d2c.refused(2, "plugins", "test", "quant_linear", "--rule", "plann")
+
+
 def test_every_bundled_plugin_loads(d2c):
     plugins = d2c.report("plugins", "list")
     plugins = plugins["plugins"] if isinstance(plugins, dict) else plugins
