@@ -159,7 +159,7 @@ constexpr Guardrail kRules[] = {
      "Core ML has no other types for them at this specification version.", "coremltools: sources of the loader",
      "none: the emitter must be changed", output_type},
     {"rank", Severity::warning, Unit::any, Confidence::reported,
-     "Inputs, states and outputs have five dimensions at most.", "No published package with more is known.",
+     "Inputs, states and outputs have five dimensions at most.", "A convention; more is not known to work.",
      "convention of published packages", "graph.kv = \"packed\"", rank},
     {"weight-ceiling", Severity::error, Unit::neural_engine, Confidence::reported,
      "A package for the Neural Engine has at most 2 GiB of weights.",
