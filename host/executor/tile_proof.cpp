@@ -1,8 +1,11 @@
 #include "host/executor/tile_proof.hpp"
 
+#include "libs/mil_cpu/linear.hpp"
 #include "libs/mil_cpu/stored.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace d2c::host {
@@ -103,6 +106,23 @@ class TilePlanes {
   std::span<const void* const> planes_;
 };
 
+/// Rows of a tile as what was stored of them stands for.
+class StoredRows {
+ public:
+  explicit StoredRows(mil_cpu::Stored stored) : stored_(std::move(stored)) {
+    if (const auto matrix = mil_cpu::stored_matrix(stored_)) kernel_.emplace(*matrix, false);
+  }
+
+  void expand(std::int64_t first, std::int64_t count, float* out) const {
+    if (kernel_) kernel_->expand(first, count, 0, stored_.type.shape[1], out);
+    else mil_cpu::expand_rows(stored_, first, count, out);
+  }
+
+ private:
+  mil_cpu::Stored stored_;
+  std::optional<kernels::WeightRows> kernel_;
+};
+
 }  // namespace
 
 bool can_prove(const PlannedWeight& weight) {
@@ -115,8 +135,8 @@ MergeProof prove_tile(const WeightStream& stream, const PlannedWeight& weight, c
                       const Scratch& scratch, std::span<const void* const> planes) {
   const std::int64_t columns = tiling.columns(), rows = tiling.real_rows(tile), step = rows_at_a_time(weight);
   const bool halves = weight.layout.input_dtype == D2C_F16;
-  mil_cpu::Stored quantized;
-  if (!weight.dense()) quantized = TilePlanes(weight, tiling.rows(tile), planes).read();
+  std::optional<StoredRows> quantized;
+  if (!weight.dense()) quantized.emplace(TilePlanes(weight, tiling.rows(tile), planes).read());
   std::vector<float> base(to_size(std::min(step, rows) * columns)), rounded(halves ? base.size() : 0),
       stored(weight.dense() ? 0 : base.size());
   MergeProof sum;
@@ -126,7 +146,7 @@ MergeProof prove_tile(const WeightStream& stream, const PlannedWeight& weight, c
     const float* merged = scratch.floats.data() + first * columns;
     stream.base(tiling.first_row(tile) + first, count, base.data());
     if (halves) numeric::to_float(DType::f16, scratch.halves.data() + first * columns, elements, rounded.data());
-    if (!weight.dense()) mil_cpu::expand_rows(quantized, first, count, stored.data());
+    if (quantized) quantized->expand(first, count, stored.data());
     const float* given = halves ? rounded.data() : merged;
     sum += prove_merge(base.data(), merged, given, weight.dense() ? given : stored.data(), elements);
   }

@@ -23,7 +23,8 @@ std::int64_t task_rows(std::int64_t columns) {
 
 bool is_eight_bits(DType t) { return t == DType::i8 || t == DType::u8; }
 
-/// The weight as the kernels see it; nothing where they have none for it.
+}  // namespace
+
 std::optional<StoredMatrix> stored_matrix(const Stored& s) {
   const DType dtype = s.data_type.dtype;
   StoredMatrix m{.bits = bits_of(dtype), .data = s.data, .rows = s.type.shape[0], .columns = s.type.shape[1]};
@@ -45,8 +46,6 @@ std::optional<StoredMatrix> stored_matrix(const Stored& s) {
   }
   return WeightRows::serves(m) ? std::optional(m) : std::nullopt;
 }
-
-}  // namespace
 
 Linear::Linear(std::shared_ptr<const Stored> weight, bool fast) : Linear(weight, stored_matrix(*weight), fast) {}
 

@@ -12,6 +12,9 @@
 
 namespace d2c::mil_cpu {
 
+/// A weight [rows, columns] as the kernels see it, a view of `stored`; nothing where they have none for it.
+[[nodiscard]] std::optional<kernels::StoredMatrix> stored_matrix(const Stored& stored);
+
 /// Thread-safe.
 class Linear {
  public:

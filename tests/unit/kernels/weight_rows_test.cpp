@@ -305,11 +305,10 @@ TEST_P(Products, OfManyRowsAreThoseOfTheExpandedWeights) {
 
 /// Half a step of x and half a step of the palette in every product, where both have `most` of them.
 double rounding_bound(const Matrix& w, std::int64_t r, const float* x, int most) {
-  float top = 0;
-  for (std::int64_t c = 0; c < w.view.columns; ++c) top = std::max(top, std::abs(x[c]));
-  double bound = 0;
+  double top = 0, bound = 0;
+  for (std::int64_t c = 0; c < w.view.columns; ++c) top = std::max(top, std::abs(double{x[c]}));
   for (std::int64_t c = 0; c < w.view.columns; ++c) {
-    const double x_step = top / most, w_step = w.largest_in_group(r, c) / most, v = std::abs(x[c]);
+    const double x_step = top / most, w_step = double{w.largest_in_group(r, c)} / most, v = std::abs(double{x[c]});
     bound += (std::abs(w.at(r, c)) + w_step / 2) * x_step / 2 + v * w_step / 2;
   }
   return 1.001 * bound;
