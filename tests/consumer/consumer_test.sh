@@ -29,7 +29,7 @@ cmake --install "$build_dir" --component sdk --prefix "$prefix" >"$work/install.
 # build_with_cmake FOLDER: as the README says, warnings being errors.
 build_with_cmake() {
   cp -r "$source_dir/sdk/example" "$work/$1"
-  cmake -S "$work/$1" -B "$work/$1/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER=g++ \
+  cmake -G Ninja -S "$work/$1" -B "$work/$1/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER=g++ \
     -DCMAKE_CXX_FLAGS="-Wall -Wextra -Wpedantic -Werror" >"$work/$1.log"
   cmake --build "$work/$1/build" >>"$work/$1.log" || { cat "$work/$1.log"; fail "the CMake build failed"; }
   mv "$work/$1/build/quant_int8_rows.so" "$work/$1/"
@@ -80,7 +80,7 @@ follow_the_guide() {
 # build_examples: as examples/README.md says.
 build_examples() {
   mkdir "$work/examples"
-  cmake -S "$source_dir/examples/quant_normal3" -B "$work/examples/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER=g++ \
+  cmake -G Ninja -S "$source_dir/examples/quant_normal3" -B "$work/examples/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER=g++ \
     -DCMAKE_CXX_FLAGS="-Wall -Wextra -Wpedantic -Werror" >"$work/examples.log"
   cmake --build "$work/examples/build" >>"$work/examples.log" || { cat "$work/examples.log"; fail "quant_normal3 does not build"; }
   mv "$work/examples/build/quant_normal3.so" "$work/examples/"

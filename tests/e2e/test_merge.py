@@ -100,7 +100,7 @@ def test_a_merge_that_was_stopped_continues_to_the_same_bytes(program, tmp_path,
     write_adapter(tmp_path / "adapter", factors, target_modules=["down_proj"])
     request = ["merge", "--model", "synthetic:llama3.2-1b", *settings(model__layers=4), "--adapter", "adapter",
                "--max-shard-size", "100M", "--json"]
-    process = program.start(*request, "-o", "stopped")
+    process = program.start(*request, "-o", "stopped", "--threads", "1")  # slower than the disk that has to keep up
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
         if any(journal.stat().st_size for journal in tmp_path.glob(".stopped.d2c/journal")):
