@@ -141,6 +141,9 @@ void multiply_floats(const View& w, std::int64_t first, std::int64_t count, cons
 
 #if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX2
 
+/// Of a tile: it, as many columns of a panel, and their sums then stay in the first cache.
+constexpr std::int64_t kIntegerColumns = 128;
+
 void pack_integers(const View& w, const float* x, std::int64_t count, PanelBlock* out) {
   for (std::int64_t b = 0; b < static_cast<std::int64_t>(w.blocks()); ++b) {
     for (std::int64_t i = 0; i < kPanelRows; ++i) {
@@ -189,13 +192,14 @@ HWY_INLINE void expand_row_integers(const View& w, std::int64_t row, std::int64_
 template <int kRows>
 HWY_INLINE void add_integer_block(const PanelBlock& x, const std::int16_t* tile, const float* scales, float* sums) {
   __m256i products[kRows][2] = {};
+#pragma GCC unroll 4
   for (std::int64_t c = 0; c < kPairs; ++c) {
     const auto* pairs = reinterpret_cast<const __m256i*>(x.pairs[c]);
     const __m256i x0 = _mm256_loadu_si256(pairs), x1 = _mm256_loadu_si256(pairs + 1);
 #pragma GCC unroll 8
     for (int r = 0; r < kRows; ++r) {
       std::int32_t pair;
-      std::memcpy(&pair, tile + r * WeightRows::kTileColumns + 2 * c, sizeof pair);
+      std::memcpy(&pair, tile + r * kIntegerColumns + 2 * c, sizeof pair);
       const __m256i w = _mm256_set1_epi32(pair);
       products[r][0] = _mm256_add_epi32(products[r][0], _mm256_madd_epi16(w, x0));
       products[r][1] = _mm256_add_epi32(products[r][1], _mm256_madd_epi16(w, x1));
@@ -219,9 +223,8 @@ void add_integer_products(const PanelBlock* panel, std::int64_t begin, std::int6
     const std::int16_t* from = tile + at - begin;
     std::int64_t r = 0;
     for (; r + 4 <= rows; r += 4)
-      add_integer_block<4>(x, from + r * WeightRows::kTileColumns, scales + r, sums + r * kPanelRows);
-    for (; r < rows; ++r)
-      add_integer_block<1>(x, from + r * WeightRows::kTileColumns, scales + r, sums + r * kPanelRows);
+      add_integer_block<4>(x, from + r * kIntegerColumns, scales + r, sums + r * kPanelRows);
+    for (; r < rows; ++r) add_integer_block<1>(x, from + r * kIntegerColumns, scales + r, sums + r * kPanelRows);
   }
 }
 
@@ -230,11 +233,11 @@ void multiply_integers(const View& w, std::int64_t first, std::int64_t count, co
                        std::int64_t panel_count, std::int16_t* tile, float* sums) {
   float scales[WeightRows::kTileRows];
   for_each_run(w, 0, 0, w.m.columns, [&](std::int64_t column_group, std::int64_t start, std::int64_t stop) HWY_ATTR {
-    for (std::int64_t begin = start; begin < stop; begin += WeightRows::kTileColumns) {
-      const std::int64_t end = std::min(begin + WeightRows::kTileColumns, stop);
+    for (std::int64_t begin = start; begin < stop; begin += kIntegerColumns) {
+      const std::int64_t end = std::min(begin + kIntegerColumns, stop);
       for_each_row(w, first, count, [&](std::int64_t row, std::int64_t row_group) HWY_ATTR {
         const std::int64_t r = row - first, group = row_group + column_group;
-        expand_row_integers<kBits>(w, row, group, begin, end, tile + r * WeightRows::kTileColumns);
+        expand_row_integers<kBits>(w, row, group, begin, end, tile + r * kIntegerColumns);
         scales[r] = w.tops[group] / View::kMost16;
       });
       for (std::int64_t p = 0; p < panel_count; ++p)

@@ -35,7 +35,7 @@ constexpr std::int64_t kBlock = View::kBlock;
 
 // ---------------------------------------------------------------- elements one by one
 
-HWY_INLINE std::uint32_t element(const View& w, std::int64_t i) {
+HWY_MAYBE_UNUSED std::uint32_t element(const View& w, std::int64_t i) {
   const auto bits = static_cast<std::size_t>(w.m.bits), first = static_cast<std::size_t>(i) * bits;
   const std::byte* at = w.m.data.data() + first / 8;
   const std::size_t have = first % 8 + bits > 8 ? 2 : 1;
@@ -44,10 +44,10 @@ HWY_INLINE std::uint32_t element(const View& w, std::int64_t i) {
   return (static_cast<std::uint32_t>(word) >> (first % 8)) & ((1u << bits) - 1);
 }
 
-HWY_INLINE float round_to_half(float v) { return half_to_float(float_to_half(v)); }
+HWY_MAYBE_UNUSED float round_to_half(float v) { return half_to_float(float_to_half(v)); }
 
 /// Element `i`, which lies in group `g`.
-HWY_INLINE float value(const View& w, std::int64_t g, std::int64_t i) {
+HWY_MAYBE_UNUSED float value(const View& w, std::int64_t g, std::int64_t i) {
   const auto load = [&]<class T>(T v) {
     std::memcpy(&v, w.m.data.data() + static_cast<std::size_t>(i) * sizeof v, sizeof v);
     return v;
@@ -373,7 +373,7 @@ bool with_step(const View&, bool, Body&&) {
 #endif
 
 /// Where column `c` of a row stands in x: whole blocks of a pairing matrix have their even columns first.
-HWY_INLINE std::int64_t place_of(const View& w, std::int64_t c) {
+HWY_MAYBE_UNUSED std::int64_t place_of(const View& w, std::int64_t c) {
   if (!w.pairs || c / kBlock * kBlock + kBlock > w.m.columns) return c;
   return c / kBlock * kBlock + c % kBlock / 2 + c % 2 * (kBlock / 2);
 }
