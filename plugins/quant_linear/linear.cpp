@@ -1,31 +1,16 @@
 #include "plugins/quant_linear/linear.hpp"
 
+#include "libs/quantizer_options/quantizer_options.hpp"
 #include "plugins/quant_linear/linear_job.hpp"
 
-#include <algorithm>
 #include <limits>
 #include <string>
-#include <vector>
 
 namespace d2c::linear {
 namespace {
 
-constexpr std::int64_t kMaxGroupSize = 65536;
-
-[[noreturn]] void refuse(const WeightDesc& weight, const std::string& why) {
-  fail_usage(weight.name + " " + to_string(weight.shape) + ": " + why);
-}
-
-/// "1, 2, 4, 8": the divisors of `width` that can be group sizes, the largest few of many.
-std::string divisors_of(std::int64_t width) {
-  constexpr std::size_t kShown = 12;
-  std::vector<std::string> found;
-  for (std::int64_t d = std::min(width, std::int64_t{256}); d >= 1 && found.size() < kShown; --d)
-    if (width % d == 0) found.push_back(std::to_string(d));
-  std::string text;
-  for (auto d = found.rbegin(); d != found.rend(); ++d) text += (text.empty() ? "" : ", ") + *d;
-  return text;
-}
+using quantizer_options::choice;
+using quantizer_options::refuse;
 
 /// A weight as the job sees it: axis 0, and everything behind it as columns.
 LinearJob::Shape geometry_of(const WeightDesc& weight, const Options& options) {
@@ -36,9 +21,7 @@ LinearJob::Shape geometry_of(const WeightDesc& weight, const Options& options) {
   const std::int64_t width = weight.shape[1], columns = columns_of(weight.shape);
   if (columns > std::numeric_limits<std::int32_t>::max()) refuse(weight, "its rows hold more than 2^31 - 1 values");
   const std::int64_t group = options.per_channel ? width : options.group_size;
-  if (width % group != 0)
-    refuse(weight, "group_size " + std::to_string(group) + " does not divide its " + std::to_string(width) +
-                       " input columns; " + divisors_of(width) + " would do");
+  quantizer_options::check_divides(weight, group, "input columns");
   return {rows_of(weight.shape), columns, columns / (width / group)};
 }
 
@@ -61,27 +44,13 @@ std::string label_of(const Options& options) {
   return label;
 }
 
-/// The option's text, one of `allowed`.
-std::string choice(const Config& config, const char* key, std::initializer_list<const char*> allowed) {
-  const std::string text = config.get_or(key, *allowed.begin());
-  std::string list;
-  for (const char* name : allowed) {
-    if (text == name) return text;
-    list += (list.empty() ? "" : ", ") + std::string(name);
-  }
-  fail_usage(std::string(key) + ": '" + text + "' is not one of " + list);
-}
-
 }  // namespace
 
 Options Options::from(const Config& config) {
   Options o;
   if (config.find("bits") != nullptr) o.grid.bits = static_cast<int>(config.require_one_of("bits", {4, 8}));
   o.per_channel = choice(config, "granularity", {"per_block", "per_channel"}) == "per_channel";
-  o.group_size = config.get_or("group_size", o.group_size);
-  if (o.group_size < 1 || o.group_size > kMaxGroupSize)
-    fail_usage("group_size: " + std::to_string(o.group_size) + " is not between 1 and " +
-               std::to_string(kMaxGroupSize));
+  o.group_size = quantizer_options::group_size(config, o.group_size);
   const std::string offset = choice(config, "offset", {"none", "integer", "fp16"});
   if (offset == "integer") o.grid.offset = OffsetKind::integer;
   if (offset == "fp16") o.grid.offset = OffsetKind::fp16;

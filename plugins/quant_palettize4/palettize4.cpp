@@ -1,5 +1,6 @@
 #include "plugins/quant_palettize4/palettize4.hpp"
 
+#include "libs/quantizer_options/quantizer_options.hpp"
 #include "plugins/quant_palettize4/column_group_job.hpp"
 #include "plugins/quant_palettize4/row_group_job.hpp"
 
@@ -11,7 +12,9 @@
 namespace d2c::palettize4 {
 namespace {
 
-constexpr std::int64_t kMaxGroupSize = 65536;
+using quantizer_options::choice;
+using quantizer_options::refuse;
+
 constexpr double kFastAllowance = 1e-4;
 constexpr std::int64_t kMaxGroupValues = std::numeric_limits<std::uint32_t>::max();
 
@@ -25,21 +28,6 @@ struct Geometry {
 
   [[nodiscard]] std::int64_t group_values() const noexcept { return group_rows * group_columns; }
 };
-
-/// "1, 2, 4, 8": the divisors of `width` that can be group sizes, the largest few of many.
-std::string divisors_of(std::int64_t width) {
-  constexpr std::size_t kShown = 12;
-  std::vector<std::string> found;
-  for (std::int64_t d = std::min(width, std::int64_t{256}); d >= 1 && found.size() < kShown; --d)
-    if (width % d == 0) found.push_back(std::to_string(d));
-  std::string text;
-  for (auto d = found.rbegin(); d != found.rend(); ++d) text += (text.empty() ? "" : ", ") + *d;
-  return text;
-}
-
-[[noreturn]] void refuse(const WeightDesc& weight, const std::string& why) {
-  fail_usage(weight.name + " " + to_string(weight.shape) + ": " + why);
-}
 
 void check_shape(const WeightDesc& weight) {
   constexpr std::size_t kMaxRank = D2C_MAX_RANK - 2;  // a LUT has two dimensions more
@@ -63,11 +51,8 @@ Geometry geometry_of(const WeightDesc& weight, const Options& options) {
     g.padded_rows = g.rows + padding;
     g.group_rows = size;
   } else if (options.granularity == Granularity::grouped_channel) {
-    const std::int64_t width = weight.shape[1];
-    if (width % size != 0)
-      refuse(weight, "group_size " + std::to_string(size) + " does not divide its " + std::to_string(width) +
-                         " input columns (axis 1); " + divisors_of(width) + " would do");
-    g.group_columns = size * (g.columns / width);
+    quantizer_options::check_divides(weight, size, "input columns (axis 1)");
+    g.group_columns = size * (g.columns / weight.shape[1]);
   }
   if (g.group_columns > kMaxGroupValues / g.group_rows)
     refuse(weight, "a group would hold more than 2^32 - 1 values; use smaller groups");
@@ -105,17 +90,10 @@ Options Options::from(const Config& config) {
   Options o;
   o.bits = one_of("bits", o.bits, {1, 2, 3, 4, 6, 8});
   o.axis = one_of("axis", o.axis, {0, 1});
-  o.group_size = config.get_or("group_size", o.group_size);
-  if (o.group_size < 1 || o.group_size > kMaxGroupSize)
-    fail_usage("group_size: " + std::to_string(o.group_size) + " is not between 1 and " +
-               std::to_string(kMaxGroupSize));
-  const std::string granularity = config.get_or("granularity", "per_grouped_channel");
-  if (granularity != "per_grouped_channel" && granularity != "per_tensor")
-    fail_usage("granularity: '" + granularity + "' is not one of per_grouped_channel, per_tensor");
-  o.granularity = granularity == "per_tensor" ? Granularity::tensor : Granularity::grouped_channel;
-  const std::string mode = config.get_or("mode", "exact");
-  if (mode != "exact" && mode != "fast") fail_usage("mode: '" + mode + "' is not one of exact, fast");
-  o.allowance = mode == "fast" ? kFastAllowance : 0;
+  o.group_size = quantizer_options::group_size(config, o.group_size);
+  const bool whole = choice(config, "granularity", {"per_grouped_channel", "per_tensor"}) == "per_tensor";
+  o.granularity = whole ? Granularity::tensor : Granularity::grouped_channel;
+  o.allowance = choice(config, "mode", {"exact", "fast"}) == "fast" ? kFastAllowance : 0;
   return o;
 }
 

@@ -1,5 +1,7 @@
 #include "plugins/quant_linear/linear.hpp"
 
+#include "tests/unit/quantizer_samples.hpp"
+
 #include <d2c/half.hpp>
 
 #include <gmock/gmock.h>
@@ -10,7 +12,6 @@
 #include <cmath>
 #include <functional>
 #include <limits>
-#include <random>
 #include <thread>
 #include <vector>
 
@@ -32,14 +33,6 @@ Value per_channel(const char* offset) {
   Value v = options(4, 32, offset);
   v.set("granularity", "per_channel");
   return v;
-}
-
-std::vector<std::uint16_t> random_weights(std::int64_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.03f);
-  std::vector<std::uint16_t> out(static_cast<std::size_t>(count));
-  for (auto& w : out) w = float_to_half(normal(random));
-  return out;
 }
 
 /// The planes of a weight and how they are filled.
@@ -72,16 +65,8 @@ class Result {
     return static_cast<float>(value);
   }
 
-  /// By Core ML's rule: along each axis, block = position / (size / blocks).
   [[nodiscard]] float dense(std::int64_t element) const {
-    const Shape& shape = layout.planes[0].type.shape;
-    const Shape& scales = layout.planes[1].type.shape;
-    std::int64_t block = 0, stride = 1, rest = element;
-    for (std::size_t axis = shape.size(); axis-- > 0;) {
-      block += rest % shape[axis] / (shape[axis] / scales[axis]) * stride;
-      rest /= shape[axis];
-      stride *= scales[axis];
-    }
+    const std::int64_t block = block_of(element, layout.planes[0].type.shape, layout.planes[1].type.shape);
     const float offset = planes.size() > 2 ? at(2, block) : 0;
     return half_to_float(float_to_half(at(1, block) * (at(0, element) - offset)));
   }

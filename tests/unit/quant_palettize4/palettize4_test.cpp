@@ -1,5 +1,7 @@
 #include "plugins/quant_palettize4/palettize4.hpp"
 
+#include "tests/unit/quantizer_samples.hpp"
+
 #include <d2c/half.hpp>
 
 #include <gmock/gmock.h>
@@ -9,7 +11,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <random>
 #include <thread>
 #include <vector>
 
@@ -26,14 +27,6 @@ Value options(std::int64_t bits, std::int64_t group_size, std::int64_t axis = 0,
   v.set("axis", Value(axis));
   v.set("granularity", Value(granularity));
   return v;
-}
-
-std::vector<std::uint16_t> random_weights(std::int64_t count, unsigned seed) {
-  std::mt19937 random(seed);
-  std::normal_distribution<float> normal(0, 0.03f);
-  std::vector<std::uint16_t> out(static_cast<std::size_t>(count));
-  for (auto& w : out) w = float_to_half(normal(random));
-  return out;
 }
 
 struct Result {
@@ -101,17 +94,11 @@ unsigned index_at(const Result& r, std::int64_t element) {
   return index;
 }
 
-/// The palette of an element by Core ML's rule: along each axis, block = position / (size / blocks).
+/// The palette of an element.
 const std::uint16_t* palette_at(const Result& r, std::int64_t element) {
   const Shape& shape = r.layout.planes[0].type.shape;
   const Shape& lut = r.layout.planes[1].type.shape;
-  std::int64_t block = 0, stride = 1, rest = element;
-  for (std::size_t axis = shape.size(); axis-- > 0;) {
-    block += rest % shape[axis] / (shape[axis] / lut[axis]) * stride;
-    rest /= shape[axis];
-    stride *= lut[axis];
-  }
-  return r.lut.data() + block * lut[shape.size()];
+  return r.lut.data() + block_of(element, shape, lut) * lut[shape.size()];
 }
 
 void expect_nearest_entries_and_true_stats(const Result& r, const std::vector<std::uint16_t>& weights) {
