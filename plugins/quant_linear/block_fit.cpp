@@ -88,22 +88,17 @@ struct Trial {
   V steps = hn::Zero(D()), squares = hn::Zero(D()), products = hn::Zero(D()), error = hn::Zero(D());
 };
 
-void sum_steps(const float* block, std::size_t count, float last_level, Candidates& c) {
-  const hn::CappedTag<float, 8> d;
+/// Every candidate's trial adds all weights: add(trial, weight), then store(trial, first of the candidates).
+template <class D, class Add, class Store>
+HWY_INLINE void try_candidates(D d, const float* block, std::size_t count, const Candidates& c, Add add, Store store) {
   const std::size_t lanes = hn::Lanes(d);
-  const auto last = hn::Set(d, last_level);
-  const auto store = [&](const Trial<decltype(d)>& t, std::size_t k) {
-    hn::Store(t.steps, d, c.steps.data() + k);
-    hn::Store(t.squares, d, c.squares.data() + k);
-    hn::Store(t.products, d, c.products.data() + k);
-  };
   for (std::size_t k = 0; k < kCandidates; k += 3 * lanes) {
-    Trial<decltype(d)> first(d, c, k), second(d, c, k + lanes), third(d, c, k + 2 * lanes);
+    Trial<D> first(d, c, k), second(d, c, k + lanes), third(d, c, k + 2 * lanes);
     for (std::size_t i = 0; i < count; ++i) {
       const auto weight = hn::Set(d, block[i]);
-      first.add_step(d, weight, last);
-      second.add_step(d, weight, last);
-      third.add_step(d, weight, last);
+      add(first, weight);
+      add(second, weight);
+      add(third, weight);
     }
     store(first, k);
     store(second, k + lanes);
@@ -111,22 +106,25 @@ void sum_steps(const float* block, std::size_t count, float last_level, Candidat
   }
 }
 
-void sum_errors(const float* block, std::size_t count, float last_level, Candidates& c) {
-  const hn::CappedTag<float, 8> d;
-  const std::size_t lanes = hn::Lanes(d);
+using Lanes = hn::CappedTag<float, 8>;
+
+void sum_steps(const float* block, std::size_t count, float last_level, Candidates& c) {
+  const Lanes d;
   const auto last = hn::Set(d, last_level);
-  for (std::size_t k = 0; k < kCandidates; k += 3 * lanes) {
-    Trial<decltype(d)> first(d, c, k), second(d, c, k + lanes), third(d, c, k + 2 * lanes);
-    for (std::size_t i = 0; i < count; ++i) {
-      const auto weight = hn::Set(d, block[i]);
-      first.add_error(d, weight, last);
-      second.add_error(d, weight, last);
-      third.add_error(d, weight, last);
-    }
-    hn::Store(first.error, d, c.error.data() + k);
-    hn::Store(second.error, d, c.error.data() + k + lanes);
-    hn::Store(third.error, d, c.error.data() + k + 2 * lanes);
-  }
+  const auto add = [&](Trial<Lanes>& t, auto weight) HWY_ATTR { t.add_step(d, weight, last); };
+  try_candidates(d, block, count, c, add, [&](const Trial<Lanes>& t, std::size_t k) HWY_ATTR {
+    hn::Store(t.steps, d, c.steps.data() + k);
+    hn::Store(t.squares, d, c.squares.data() + k);
+    hn::Store(t.products, d, c.products.data() + k);
+  });
+}
+
+void sum_errors(const float* block, std::size_t count, float last_level, Candidates& c) {
+  const Lanes d;
+  const auto last = hn::Set(d, last_level);
+  const auto add = [&](Trial<Lanes>& t, auto weight) HWY_ATTR { t.add_error(d, weight, last); };
+  try_candidates(d, block, count, c, add,
+                 [&](const Trial<Lanes>& t, std::size_t k) HWY_ATTR { hn::Store(t.error, d, c.error.data() + k); });
 }
 
 void quantize(const float* block, std::size_t count, float scale, float offset, float last, std::uint8_t* levels,
