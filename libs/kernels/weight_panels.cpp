@@ -170,17 +170,13 @@ HWY_INLINE void look_up_integers(const std::uint8_t* table, std::int64_t entries
 template <int kBits>
 HWY_INLINE void expand_row_integers(const View& w, std::int64_t row, std::int64_t group, std::int64_t begin,
                                     std::int64_t end, std::int16_t* out) {
-  constexpr bool kInPairs = kBits == 4;
-  constexpr std::int64_t kBytes = kBlock * kBits / 8;
-  constexpr std::int64_t kReads = kInPairs ? kBytes : (kBlock - kVector) * kBits / 8 + bytes_read<kBits>();
-  const auto* data = reinterpret_cast<const std::uint8_t*>(w.m.data.data());
-  const std::uint8_t *from = data + (row * w.m.columns + begin) * kBits / 8, *last = data + w.m.data.size();
+  const BlockRun<kBits> blocks(w, row, begin, end);
   const std::uint8_t* table = w.tables16 + group * 2 * w.entries;
-  std::int64_t at = begin;
-  for (; at + kBlock <= end && last - from >= kReads; at += kBlock, from += kBytes)
-    block_indices<kBits, kInPairs>(from, [&](std::int64_t first, Block indices) HWY_ATTR {
-      look_up_integers<kBits>(table, w.entries, indices, out + at - begin + first);
+  for (std::int64_t b = 0; b < blocks.count; ++b)
+    block_indices<kBits>(blocks.from + b * blocks.kBytes, [&](std::int64_t first, Block indices) HWY_ATTR {
+      look_up_integers<kBits>(table, w.entries, indices, out + b * kBlock + first);
     });
+  std::int64_t at = begin + blocks.count * kBlock;
   std::fill(out + (at - begin), out + (end - begin + kBlock - 1) / kBlock * kBlock, std::int16_t{0});
   for (; at < end; ++at) {
     const std::uint32_t e = element(w, row * w.m.columns + at);

@@ -71,29 +71,24 @@ HWY_INLINE V32 add_byte_products(V8 w, V8 x, V32 sum) {
 template <int kBits>
 HWY_INLINE std::int64_t multiply_blocks(const View& w, std::int64_t row, std::int64_t group, std::int64_t at,
                                         std::int64_t end, const float* x_scales, const std::int8_t* x, float& sum) {
-  constexpr bool kPairs = kBits == 4;
-  constexpr std::int64_t kBytes = kBlock * kBits / 8;
-  constexpr std::int64_t kReads = kPairs ? kBytes : (kBlock - kVector) * kBits / 8 + bytes_read<kBits>();
   const Floats df;
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(w.m.data.data());
   const auto* table = reinterpret_cast<const std::uint8_t*>(w.tables8 + group * w.entries);
-  const std::uint8_t *from = bytes + (row * w.m.columns + at) * kBits / 8, *last = bytes + w.m.data.size();
-  const std::int64_t room = last - from - kReads;
-  const std::int64_t blocks = room < 0 ? 0 : std::min((end - at) / kBlock, room / kBytes + 1);
+  const BlockRun<kBits> blocks(w, row, at, end);
+  const std::uint8_t* from = blocks.from;
   const float* scale = x_scales + at / kBlock;
   x += at;
   auto total = hn::Zero(df);
-  for (std::int64_t b = 0; b < blocks; ++b, from += kBytes, x += kBlock) {
+  for (std::int64_t b = 0; b < blocks.count; ++b, from += blocks.kBytes, x += kBlock) {
     hwy::Prefetch(from + kAhead);
     auto products = hn::Zero(Ints());
-    block_indices<kBits, kPairs>(from, [&](std::int64_t first, Block indices) HWY_ATTR {
+    block_indices<kBits>(from, [&](std::int64_t first, Block indices) HWY_ATTR {
       const auto entries = hn::BitCast(Signed(), look_up<kBits>(table, indices));
       products = add_byte_products(entries, hn::LoadU(Signed(), x + first), products);
     });
     total = hn::MulAdd(hn::ConvertTo(df, products), hn::Set(df, scale[b]), total);
   }
   sum += hn::GetLane(hn::SumOfLanes(df, total));
-  return at + blocks * kBlock;
+  return at + blocks.count * kBlock;
 }
 
 #else

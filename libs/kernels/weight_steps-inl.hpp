@@ -348,10 +348,27 @@ HWY_INLINE std::int64_t take_steps(const View& w, std::int64_t row, std::int64_t
   return at;
 }
 
-/// The indices of a block's columns, vector by vector: use(first column, indices).
-template <int kBits, bool kPairs, class Use>
+/// The whole blocks of a run of a rounded palette's columns, as far as the matrix's last byte allows.
+template <int kBits>
+struct BlockRun {
+  static constexpr std::int64_t kBytes = kBlock * kBits / 8;  ///< of a block
+  static constexpr std::int64_t kReads = kBits == 4 ? kBytes : (kBlock - kVector) * kBits / 8 + bytes_read<kBits>();
+
+  HWY_INLINE BlockRun(const View& w, std::int64_t row, std::int64_t at, std::int64_t end) {
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(w.m.data.data());
+    from = bytes + (row * w.m.columns + at) * kBits / 8;
+    const std::int64_t room = bytes + w.m.data.size() - from - kReads;
+    count = room < 0 ? 0 : std::min((end - at) / kBlock, room / kBytes + 1);
+  }
+
+  const std::uint8_t* from;
+  std::int64_t count;
+};
+
+/// The indices of a block's columns in the order of place_of(), vector by vector: use(first of them, indices).
+template <int kBits, class Use>
 HWY_INLINE void block_indices(const std::uint8_t* from, Use&& use) {
-  if constexpr (kPairs) {
+  if constexpr (kBits == 4) {
     const Bytes d;
     for (std::int64_t i = 0; i < kBlock / 2; i += kVector) {
       const auto two = hn::LoadU(d, from + i);

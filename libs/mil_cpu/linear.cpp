@@ -64,12 +64,10 @@ std::size_t Linear::expanded_bytes(std::int64_t rows) const noexcept {
 
 std::int64_t Linear::panels(std::int64_t m) const { return (m + form_.panel_rows() - 1) / form_.panel_rows(); }
 
-std::size_t Linear::sums_bytes(std::int64_t m) const {
-  return static_cast<std::size_t>(panels(m) * WeightRows::kTileRows * form_.panel_rows()) * sizeof(float);
-}
-
 std::size_t Linear::task_bytes(std::int64_t m) const {
-  return expanded_bytes(WeightRows::kTileRows) + WeightRows::kTileBytes + (sums_bytes(m) + 63) / 64 * 64;
+  const std::int64_t sums = panels(m) * WeightRows::kTileRows * form_.panel_rows();
+  return expanded_bytes(WeightRows::kTileRows) + WeightRows::kTileBytes +
+         static_cast<std::size_t>(sums) * sizeof(float);
 }
 
 std::size_t Linear::scratch_bytes(std::int64_t m, unsigned threads) const {

@@ -40,7 +40,6 @@ class Linear {
   /// Bytes of so many rows of the weight where they are expanded before they are multiplied.
   [[nodiscard]] std::size_t expanded_bytes(std::int64_t rows) const noexcept;
   [[nodiscard]] std::int64_t panels(std::int64_t m) const;
-  [[nodiscard]] std::size_t sums_bytes(std::int64_t m) const;
   /// What a task of apply_many() works in.
   [[nodiscard]] std::size_t task_bytes(std::int64_t m) const;
 
