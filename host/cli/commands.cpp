@@ -9,6 +9,7 @@
 #include "host/cli/plugin_test.hpp"
 #include "host/convert/conversion.hpp"
 #include "host/fetch/fetch.hpp"
+#include "host/loader/package_description.hpp"
 #include "host/loader/plugin_registry.hpp"
 #include "host/progress/progress.hpp"
 #include "host/recipe/recipe.hpp"
@@ -76,12 +77,7 @@ std::string assemble(const Arguments& a) {
 
 std::string inspect(const Arguments& a) {
   PluginRegistry plugins(a.plugin_dirs, {});
-  Value options = Value::table();
-  options.set("path", a.subject);
-  const auto reader = plugins.create<d2c_package_reader>(plugins.probe(D2C_PACKAGE_READER, a.subject), options);
-  const d2c_value* description = nullptr;
-  reader.check(reader->describe(reader->self, &description));
-  const Value value = Value::from_c(description);
+  const Value value = describe_package(plugins, a.subject);
   return result(a.json, value, package_text(value));
 }
 

@@ -3,22 +3,9 @@
 #include "host/cli/arguments.hpp"
 #include "host/cli/output.hpp"
 #include "host/guardrails/guardrails.hpp"
-#include "host/loader/plugin_registry.hpp"
+#include "host/loader/package_description.hpp"
 
 namespace d2c::host::cli {
-namespace {
-
-Value description_of(const Arguments& a) {
-  PluginRegistry plugins(a.plugin_dirs, {});
-  Value options = Value::table();
-  options.set("path", a.subject);
-  const auto reader = plugins.create<d2c_package_reader>(plugins.probe(D2C_PACKAGE_READER, a.subject), options);
-  const d2c_value* description = nullptr;
-  reader.check(reader->describe(reader->self, &description));
-  return Value::from_c(description);
-}
-
-}  // namespace
 
 std::string guardrails_text(const Value& findings) {
   std::string text;
@@ -33,7 +20,9 @@ std::string guardrails_text(const Value& findings) {
 std::string lint(const Arguments& a) {
   if (a.lint.reference) return guardrail_reference();
   if (a.subject.empty()) fail_usage("lint: name a PACKAGE; see 'dolphin2coreml help lint'");
-  const auto findings = check_guardrails(facts_of(description_of(a), a.lint.compute_units), a.lint.accept, "--accept");
+  PluginRegistry plugins(a.plugin_dirs, {});
+  const PackageFacts facts = facts_of(describe_package(plugins, a.subject), a.lint.compute_units);
+  const auto findings = check_guardrails(facts, a.lint.accept, "--accept");
   Value value = Value::table();
   value.set("package", a.subject);
   value.set("compute_units", a.lint.compute_units);

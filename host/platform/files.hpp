@@ -22,8 +22,8 @@ void write_durably(const std::filesystem::path& file, std::string_view text);
 /// Disk space a file holds, 0 where it cannot be examined.
 [[nodiscard]] std::uint64_t allocated_bytes(const std::filesystem::path& file);
 
-/// Size, inode, and the times of the last modification and of the last change to anything, as text, to tell whether it is still the same; empty where it cannot
-/// be examined.
+/// Size, inode, and the times of the last modification and of the last change to anything, as text, to tell whether a file
+/// is still the same; empty where it cannot be looked at.
 [[nodiscard]] std::string file_identity(const std::filesystem::path& file);
 
 }  // namespace d2c::host
