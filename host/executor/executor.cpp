@@ -19,11 +19,8 @@ namespace {
 
 /// Code, stacks and small allocations that no formula counts.
 constexpr std::uint64_t kSlack = std::uint64_t{24} << 20;
-
-struct WorkerNeeds {
-  std::uint64_t per_worker = 0;  ///< largest working set of any tile
-  std::uint64_t open = 0;        ///< largest memory of an open weight
-};
+/// How much of its libraries a process holds differs from run to run; what it is planned with must not.
+constexpr std::uint64_t kResidentStep = std::uint64_t{8} << 20;
 
 WorkerNeeds needs_of(Executor::Weights weights) {
   WorkerNeeds needs;
@@ -37,8 +34,9 @@ WorkerNeeds needs_of(Executor::Weights weights) {
 
 }  // namespace
 
-MemoryPlan plan_workers(unsigned threads, std::uint64_t max_memory, std::uint64_t fixed, std::uint64_t per_worker) {
-  fixed += kSlack;
+MemoryPlan plan_workers(unsigned threads, std::uint64_t max_memory, std::uint64_t resident, const WorkerNeeds& needs) {
+  const std::uint64_t steady = (resident + kResidentStep - 1) / kResidentStep * kResidentStep;
+  const std::uint64_t fixed = steady + needs.open + kSlack, per_worker = needs.per_worker;
   const std::uint64_t smallest = fixed + per_worker;
   if (smallest > max_memory)
     fail(Code::resource,
@@ -49,8 +47,7 @@ MemoryPlan plan_workers(unsigned threads, std::uint64_t max_memory, std::uint64_
 }
 
 MemoryPlan plan_memory(Executor::Weights weights, unsigned threads, std::uint64_t max_memory, std::uint64_t resident) {
-  const WorkerNeeds needs = needs_of(weights);
-  return plan_workers(threads, max_memory, resident + needs.open, needs.per_worker);
+  return plan_workers(threads, max_memory, resident, needs_of(weights));
 }
 
 /// A weight whose tiles are being worked on.

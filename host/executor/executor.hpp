@@ -30,10 +30,16 @@ struct MemoryPlan {
   std::uint64_t bytes = 0;  ///< resident memory expected at the peak
 };
 
-/// As many of `threads` workers as `max_memory` has room for, beside the `fixed` bytes there are without any.
-/// Error(resource) naming the smallest bound that works where not even one fits.
-[[nodiscard]] MemoryPlan plan_workers(unsigned threads, std::uint64_t max_memory, std::uint64_t fixed,
-                                      std::uint64_t per_worker);
+/// Bytes that a run takes beside what the process holds already.
+struct WorkerNeeds {
+  std::uint64_t per_worker = 0;  ///< largest working set of any tile
+  std::uint64_t open = 0;        ///< largest memory of an open weight
+};
+
+/// As many of `threads` workers as `max_memory` has room for. Error(resource) naming the smallest bound that works where
+/// not even one fits. `resident`: what the process holds before any worker starts.
+[[nodiscard]] MemoryPlan plan_workers(unsigned threads, std::uint64_t max_memory, std::uint64_t resident,
+                                      const WorkerNeeds& needs);
 
 /// Memory needed with `threads` workers; fewer where `max_memory` forces it. Error(resource) naming the smallest bound
 /// that works where not even one fits. `resident`: what the process holds before any worker starts.

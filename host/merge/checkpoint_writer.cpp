@@ -291,7 +291,7 @@ void CheckpointWriter::sync() const {
 }
 
 MemoryPlan CheckpointWriter::plan(unsigned threads, std::uint64_t max_memory, std::uint64_t resident) const {
-  std::uint64_t per_worker = 0;
+  WorkerNeeds needs;
   for (const MergedTensor& t : layout_.tensors()) {
     const std::int64_t columns = std::max<std::int64_t>(1, columns_of(t.type.shape));
     const std::int64_t rows = std::max<std::int64_t>(1, kTileElements / columns);
@@ -300,9 +300,9 @@ MemoryPlan CheckpointWriter::plan(unsigned threads, std::uint64_t max_memory, st
     constexpr std::uint64_t kMoved = 4 + 4;
     std::uint64_t bytes = elements * (kMoved + (t.targets.empty() ? 0 : sizeof(float)));
     for (const std::string& target : t.targets) bytes += stack_->target(target)->job_bytes;
-    per_worker = std::max(per_worker, bytes);
+    needs.per_worker = std::max(needs.per_worker, bytes);
   }
-  return plan_workers(threads, max_memory, resident, per_worker);
+  return plan_workers(threads, max_memory, resident, needs);
 }
 
 }  // namespace d2c::host
