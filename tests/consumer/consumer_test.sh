@@ -2,7 +2,7 @@
 # consumer_test.sh SOURCE_DIR BUILD_DIR PROGRAM PYTHON
 #
 # Installs the SDK into an empty prefix, follows sdk/README.md with gcc and CMake and with clang and pkg-config, and
-# docs/write-a-quantizer.md and examples/README.md as they stand; then runs the conformance kit on every plugin and
+# docs/write-a-quantizer.md and sdk/examples/README.md as they stand; then runs the conformance kit on every plugin and
 # converts a model with each.
 set -euo pipefail
 source_dir=$1 build_dir=$2 program=$3 python=$4
@@ -20,15 +20,15 @@ fail() {
 # fenced FILE LANGUAGE: the blocks of that language in a Markdown file.
 fenced() { awk -v fence='```' -v language="$2" '$0 == fence language { inside = 1; next } $0 == fence { inside = 0 } inside' "$1"; }
 
-diff <(fenced "$source_dir/sdk/README.md" cpp) "$source_dir/sdk/example/quant_int8_rows.cpp" || fail "sdk/README.md shows another plugin than sdk/example"
-diff <(fenced "$source_dir/sdk/README.md" cmake) "$source_dir/sdk/example/CMakeLists.txt" || fail "sdk/README.md shows another CMakeLists.txt than sdk/example"
+diff <(fenced "$source_dir/sdk/README.md" cpp) "$source_dir/sdk/examples/quant_int8_rows/quant_int8_rows.cpp" || fail "sdk/README.md shows another plugin than sdk/examples"
+diff <(fenced "$source_dir/sdk/README.md" cmake) "$source_dir/sdk/examples/quant_int8_rows/CMakeLists.txt" || fail "sdk/README.md shows another CMakeLists.txt than sdk/examples"
 
 cmake --install "$build_dir" --component sdk --prefix "$prefix" >"$work/install.log"
 ! grep -rq "$source_dir" "$prefix" || fail "the installed SDK names the source tree"
 
 # build_with_cmake FOLDER: as the README says, warnings being errors.
 build_with_cmake() {
-  cp -r "$source_dir/sdk/example" "$work/$1"
+  cp -r "$source_dir/sdk/examples/quant_int8_rows" "$work/$1"
   cmake -G Ninja -S "$work/$1" -B "$work/$1/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER=g++ \
     -DCMAKE_CXX_FLAGS="-Wall -Wextra -Wpedantic -Werror" >"$work/$1.log"
   cmake --build "$work/$1/build" >>"$work/$1.log" || { cat "$work/$1.log"; fail "the CMake build failed"; }
@@ -38,7 +38,7 @@ build_with_cmake() {
 # build_with_pkg_config FOLDER: the README's one command, with the compiler that is here.
 build_with_pkg_config() {
   local command
-  cp -r "$source_dir/sdk/example" "$work/$1"
+  cp -r "$source_dir/sdk/examples/quant_int8_rows" "$work/$1"
   command="$(grep -m 1 '^clang++ ' "$source_dir/sdk/README.md")"
   (cd "$work/$1" && PKG_CONFIG_PATH="$pkg_config_path" bash -euc "${command/clang++/clang++-14}")
 }
@@ -77,14 +77,14 @@ follow_the_guide() {
   accept "$1" "$work/$1/even16.mlpackage" quant_even16
 }
 
-# build_examples: as examples/README.md says.
+# build_examples: as sdk/examples/README.md says.
 build_examples() {
   mkdir "$work/examples"
-  cmake -G Ninja -S "$source_dir/examples/quant_normal3" -B "$work/examples/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER=g++ \
+  cmake -G Ninja -S "$source_dir/sdk/examples/quant_normal3" -B "$work/examples/build" -DCMAKE_PREFIX_PATH="$prefix" -DCMAKE_CXX_COMPILER=g++ \
     -DCMAKE_CXX_FLAGS="-Wall -Wextra -Wpedantic -Werror" >"$work/examples.log"
   cmake --build "$work/examples/build" >>"$work/examples.log" || { cat "$work/examples.log"; fail "quant_normal3 does not build"; }
   mv "$work/examples/build/quant_normal3.so" "$work/examples/"
-  (cd "$source_dir/examples" && PKG_CONFIG_PATH="$pkg_config_path" bash -euc \
+  (cd "$source_dir/sdk/examples" && PKG_CONFIG_PATH="$pkg_config_path" bash -euc \
     "$(grep -m 1 '^cc ' README.md | sed "s|^cc |gcc -Wall -Wextra -Wpedantic -Werror |; s|-o |-o $work/examples/|")")
 }
 
